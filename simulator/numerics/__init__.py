@@ -1,0 +1,75 @@
+"""The protocol behind which training hides: what was computed, apart from when.
+
+What is trained depends on the logical history (who stepped, on which batch, in which order, averaged with which
+weights), never on the clock. Algorithms talk to `Numerics`; behind it is real training (`simulator.training.engine`)
+or nothing at all (`TimingOnly`). Numerics take no virtual time: their cost is charged by the actors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A batch that a device has sent through its blocks: shapes are known at once, tensors when the server asks."""
+
+    device: int
+    round: int
+    sequences: int
+    tokens: int  # positions per sequence, padding included
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A mean cross-entropy in nats per label position; ``nan`` where nothing was computed."""
+
+    mean: float
+    positions: int
+
+
+class Numerics(Protocol):
+    """Five verbs. Devices are indices into the scenario's fleet; rounds count from 0."""
+
+    def forward(self, device: int, round: int) -> Ticket:
+        """A device runs its next batch through its blocks. May be computed later: nothing changes in between."""
+
+    def server_step(self, tickets: Sequence[Ticket]) -> Loss:
+        """Forward and backward of the concatenated batch; the server's adapters are updated."""
+
+    def backward(self, ticket: Ticket) -> None:
+        """The gradients are back on the device: its adapters are updated."""
+
+    def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
+        """Average the devices' adapters with these weights (they need not sum to 1) and give all of them the result."""
+
+    def evaluate(self) -> Loss:
+        """Loss of the global model (averaged device adapters, server adapters) on held-out data."""
+
+
+class TimingOnly:
+    """Trains nothing: the same messages at the same times, no losses, no torch."""
+
+    def __init__(self, *, sequences: int, tokens: int) -> None:
+        """Take the shape of every batch."""
+        self._sequences, self._tokens = sequences, tokens
+
+    def forward(self, device: int, round: int) -> Ticket:
+        """A ticket of the right shape."""
+        return Ticket(device, round, self._sequences, self._tokens)
+
+    def server_step(self, tickets: Sequence[Ticket]) -> Loss:
+        """Nothing is computed."""
+        return Loss(float("nan"), 0)
+
+    def backward(self, ticket: Ticket) -> None:
+        """Nothing is updated."""
+
+    def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
+        """Nothing is averaged."""
+
+    def evaluate(self) -> Loss:
+        """Nothing is evaluated."""
+        return Loss(float("nan"), 0)

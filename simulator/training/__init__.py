@@ -1,0 +1,1 @@
+"""Real training behind the numerics protocol; the only folder that imports torch, transformers and peft."""

@@ -1,0 +1,125 @@
+"""Adapters and optimizer moments of many clients in flat matrices: a row is a client, a column a parameter.
+
+A client has a row from the first time it trains; until then it is equal to the global row. So a large population
+costs nothing until it takes part. Shape legend in `layout.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulator.training.layout import Layout
+from simulator.training.lora import Stack
+from simulator.training.optim import AdamW, Moments, adamw_
+
+
+def initial_row(layout: Layout, rng: np.random.Generator, dtype: torch.dtype) -> Tensor:
+    """A fresh row [P]: A uniform in +-1/sqrt(D) (the Kaiming bound that PEFT uses), B zero, so the delta is zero."""
+    row_P = torch.zeros(layout.size, dtype=torch.float64)
+    bound = layout.width**-0.5
+    for block in range(layout.first, layout.last):
+        for _, a_slice, _ in layout.matrices(block):
+            row_P[a_slice] = torch.from_numpy(rng.uniform(-bound, bound, a_slice.stop - a_slice.start))
+    return row_P.to(dtype)
+
+
+def rank_mask(layout: Layout, rank: int) -> Tensor:
+    """True for the parameters [P] of a client of that rank: A and B rows above it stay zero for ever.
+
+    A zero row of A and the matching zero row of B get zero gradients, so padding to the largest rank is exact.
+    """
+    mask_P = torch.zeros(layout.size, dtype=torch.bool)
+    for block in range(layout.first, layout.last):
+        for piece, a_slice, b_slice in layout.matrices(block):
+            mask_P[a_slice.start : a_slice.start + rank * layout.width] = True
+            mask_P[b_slice.start : b_slice.start + rank * piece.out] = True
+    return mask_P
+
+
+class AdapterRows:
+    """Rows [N, P] made ready for one autograd pass: matrices are views, and so are the buffers of their gradients."""
+
+    def __init__(self, layout: Layout, rows_NP: Tensor, scale_N: Tensor) -> None:
+        """Take rows (not copied) and each row's alpha / r."""
+        self.layout = layout
+        self.rows_NP = rows_NP
+        self.grads_NP = torch.zeros_like(rows_NP)
+        self._scale_N11 = scale_N.to(rows_NP)[:, None, None]
+
+    def stack(self, block: int, *, clients: int, start: int, num_rows: int) -> Stack:
+        """The first ``clients`` rows' adapters of a block, for the batch rows ``start`` .. ``start + num_rows - 1``."""
+        pieces, a_slices, b_slices = zip(*self.layout.matrices(block), strict=True)
+        rows, grads, width = self.rows_NP[:clients], self.grads_NP[:clients], self.layout.width
+        return Stack(
+            pieces,
+            a=tuple(self._matrix(rows, part, width) for part in a_slices),
+            b=tuple(self._matrix(rows, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
+            da=tuple(self._matrix(grads, part, width) for part in a_slices),
+            db=tuple(self._matrix(grads, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
+            scale=self._scale_N11[:clients],
+            start=start,
+            num_rows=num_rows,
+        )
+
+    def _matrix(self, rows_NP: Tensor, part: slice, columns: int) -> Tensor:
+        return rows_NP[:, part].view(rows_NP.shape[0], self.layout.rank, columns)
+
+
+class ClientBank:
+    """The clients' rows, the global row that untouched clients still have, and who owns which row."""
+
+    def __init__(self, layout: Layout, global_row_P: Tensor) -> None:
+        """Start with no client touched."""
+        self.layout = layout
+        self.global_row_P = global_row_P
+        self._row_of: dict[int, int] = {}
+        self._params_NP = global_row_P.new_zeros((0, layout.size))
+        self._moments = Moments.zeros_like(self._params_NP)
+        self._masks: dict[int, Tensor] = {}
+
+    def rows(self, clients: Sequence[int], ranks: Sequence[int]) -> Tensor:
+        """Row numbers [N] of some clients; a client that has none yet gets a copy of the global row."""
+        fresh = [(client, rank) for client, rank in zip(clients, ranks, strict=True) if client not in self._row_of]
+        if fresh:
+            self._grow(len(self._row_of) + len(fresh))
+            for client, rank in fresh:
+                self._row_of[client] = row = len(self._row_of)
+                self._params_NP[row] = self.global_row_P * self.mask(rank)
+        return torch.tensor([self._row_of[client] for client in clients], device=self.global_row_P.device)
+
+    def mask(self, rank: int) -> Tensor:
+        """The parameters [P] that a client of this rank has."""
+        if rank not in self._masks:
+            self._masks[rank] = rank_mask(self.layout, rank).to(self.global_row_P.device)
+        return self._masks[rank]
+
+    def params(self, rows: Tensor) -> Tensor:
+        """A copy of some rows [N, P]."""
+        return self._params_NP[rows]
+
+    def overwrite(self, rows: Tensor, values_NP: Tensor) -> None:
+        """Replace the parameters of some rows; their moments stay (as the published code does)."""
+        self._params_NP[rows] = values_NP
+
+    def update(self, rows: Tensor, grads_NP: Tensor, rule: AdamW) -> None:
+        """One AdamW step on some rows."""
+        params_NP, moments = self._params_NP[rows], self._moments.take(rows)
+        adamw_(params_NP, grads_NP, moments, rule)
+        self._params_NP[rows] = params_NP
+        self._moments.put(rows, moments)
+
+    def _grow(self, needed: int) -> None:
+        """Make room; doubling, so that growing one by one stays cheap."""
+        have = self._params_NP.shape[0]
+        if needed <= have:
+            return
+        size = max(needed, 2 * have)
+        old_params, old_moments = self._params_NP, self._moments
+        self._params_NP = old_params.new_zeros((size, self.layout.size))
+        self._params_NP[:have] = old_params
+        self._moments = Moments.zeros_like(self._params_NP)
+        self._moments.put(torch.arange(have, device=old_params.device), old_moments)

@@ -1,0 +1,216 @@
+"""One batched training step for many split clients: the numerics behind an algorithm.
+
+A device's forward pass is only noted down. When the server consumes a cohort, everything from embedding to loss is one
+autograd pass for all its clients (exact, because a client's adapters do not change between its upload and its
+gradients' return). Server adapters are updated there and then; a client's update is applied when, and only if, its
+backward is reported. Shape legend in `layout.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulator.numerics import Loss, Ticket
+from simulator.training.bank import AdapterRows, ClientBank, initial_row
+from simulator.training.layout import Layout
+from simulator.training.model import Batch, Cohort, SplitModel
+from simulator.training.optim import AdamW
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Some sequences as the data set holds them: token ids and next-token labels [R, T], -100 where no label is."""
+
+    ids_RT: np.ndarray
+    labels_RT: np.ndarray
+
+
+class Data(Protocol):
+    """Where batches come from."""
+
+    def batch(self, device: int, round: int) -> Sequences:
+        """The sequences that a device trains on in a round; equally many for every device."""
+
+    def validation(self) -> Sequences:
+        """Held-out sequences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Split point and adapter rank of every device, by index."""
+
+    splits: tuple[int, ...]
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How adapters are made and updated. ``group_tokens`` bounds the positions R * T of one autograd pass."""
+
+    targets: tuple[str, ...]
+    rank: int
+    alpha: float
+    optimizer: AdamW
+    group_tokens: int = 16384
+
+
+class Engine:
+    """Implements `simulator.numerics.Numerics` with real tensors."""
+
+    def __init__(
+        self, model: SplitModel, data: Data, clients: Clients, settings: Settings, rng: np.random.Generator
+    ) -> None:
+        """Draw the initial adapters from ``rng``; every client starts with the same ones, as in the published code."""
+        self.model, self.data, self.clients, self.settings = model, data, clients, settings
+        width, dtype = model.head_VD.shape[1], model.head_VD.dtype
+        rank = max(settings.rank, *clients.ranks)
+        whole = Layout.of(settings.targets, blocks=range(model.num_blocks), width=width, rank=rank)
+        row_P = initial_row(whole, rng, dtype).to(model.head_VD.device)
+        # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
+        self._client_layout = Layout.of(settings.targets, blocks=range(max(clients.splits)), width=width, rank=rank)
+        self.bank = ClientBank(self._client_layout, row_P[: self._client_layout.size].clone())
+        self._server_layout = Layout.of(
+            settings.targets, blocks=range(min(clients.splits), model.num_blocks), width=width, rank=rank
+        )
+        server_row_P = row_P[whole.size - self._server_layout.size :]
+        self.server = ClientBank(self._server_layout, server_row_P)
+        self._server_row = self.server.rows([0], [settings.rank])
+        self._gradients: dict[int, Tensor] = {}
+        self._returned: list[int] = []
+
+    def forward(self, device: int, round: int) -> Ticket:
+        """Note the batch down; it is computed when the server consumes it."""
+        rows, tokens = self.data.batch(device, round).ids_RT.shape
+        return Ticket(device, round, rows, tokens)
+
+    def server_step(self, tickets: Sequence[Ticket]) -> Loss:
+        """One pass over the concatenated batch, in groups that fit the memory budget; then update the server.
+
+        The loss is the mean over all label positions of the cohort, so groups add up exactly.
+        """
+        self._apply_returned()
+        ordered = sorted(tickets, key=lambda ticket: (-self.clients.splits[ticket.device], ticket.device))
+        batches = [self.data.batch(ticket.device, ticket.round) for ticket in ordered]
+        positions = sum(int((batch.labels_RT >= 0).sum()) for batch in batches)
+        server = AdapterRows(
+            self._server_layout, self.server.params(self._server_row), self._scale([self.settings.rank])
+        )
+        total = 0.0
+        for group in self._groups(ordered):
+            chosen = [ticket.device for ticket in ordered[group]]
+            leaves = AdapterRows(self._client_layout, self.bank.params(self._rows(chosen)), self._client_scale(chosen))
+            splits = tuple(self.clients.splits[device] for device in chosen)
+            cohort = Cohort(splits, ordered[0].sequences, leaves, server)
+            loss, losses_M = self.model.losses(self._batch(batches[group], 1.0 / positions), cohort)
+            if loss.requires_grad:
+                loss.backward()
+            total += float(losses_M.double().sum())
+            self._gradients.update(zip(chosen, leaves.grads_NP, strict=True))
+        self.server.update(self._server_row, server.grads_NP, self.settings.optimizer)
+        return Loss(total / positions, positions)
+
+    def backward(self, ticket: Ticket) -> None:
+        """Mark a client's gradients as returned; the updates of a cohort are applied together, just before use."""
+        self._returned.append(ticket.device)
+
+    def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
+        """FedAvg of A and B separately, block by block over the devices that have that block.
+
+        Ranks may differ: B is brought to the scale alpha / r of ``settings.rank`` first, the shorter adapter is padded
+        with zeros, and each device gets the leading rows that its own rank holds. Averaging A and B is not averaging
+        their product (a known bias of LoRA under FedAvg, see arXiv 2409.05976).
+        """
+        average_P = self._average(devices, weights)
+        self.bank.global_row_P = average_P
+        masks_NP = torch.stack([self.bank.mask(self.clients.ranks[device]) for device in devices])
+        self.bank.overwrite(self._rows(devices), average_P * masks_NP / self._to_common_scale(devices))
+
+    def evaluate(self) -> Loss:
+        """Loss of the averaged adapters over the validation set, cut at the fleet's median split.
+
+        At that cut every block has adapters that were trained: at least half the fleet trains the blocks in front of
+        it on the device, at least half leaves those behind it to the server. Weights are equal here.
+        """
+        devices = range(len(self.clients.splits))
+        split = sorted(self.clients.splits)[len(self.clients.splits) // 2]
+        row_NP = self._average(devices, [1.0] * len(devices))[None]
+        data = self.data.validation()
+        total, positions = 0.0, 0
+        rows = max(1, self.settings.group_tokens // data.ids_RT.shape[1])
+        server = AdapterRows(
+            self._server_layout, self.server.params(self._server_row), self._scale([self.settings.rank])
+        )
+        with torch.no_grad():
+            for at in range(0, data.ids_RT.shape[0], rows):
+                part = Sequences(data.ids_RT[at : at + rows], data.labels_RT[at : at + rows])
+                leaves = AdapterRows(self._client_layout, row_NP, self._scale([self.settings.rank]))
+                cohort = Cohort((split,), part.ids_RT.shape[0], leaves, server)
+                _, losses_M = self.model.losses(self._batch([part], 1.0), cohort)
+                total += float(losses_M.double().sum())
+                positions += losses_M.shape[0]
+        return Loss(total / positions, positions)
+
+    def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
+        """Weighted mean row [P]; a block's weights are shared among the devices that train it themselves."""
+        self._apply_returned()
+        params_NP = self.bank.params(self._rows(devices)) * self._to_common_scale(devices)
+        shares_N = torch.tensor(weights, dtype=params_NP.dtype, device=params_NP.device)
+        splits_N = torch.tensor([self.clients.splits[device] for device in devices], device=params_NP.device)
+        average_P = self.bank.global_row_P.clone()
+        for block in range(self._client_layout.last):
+            mine_N = shares_N * (splits_N > block)
+            if mine_N.sum() > 0:
+                part = self._client_layout.block_slice(block)
+                average_P[part] = (mine_N / mine_N.sum()) @ params_NP[:, part]
+        return average_P
+
+    def _to_common_scale(self, devices: Sequence[int]) -> Tensor:
+        """Factors [N, P] that turn each device's B into one for the scale alpha / ``settings.rank``; 1 for A."""
+        factors_NP = torch.ones(len(devices), self._client_layout.size, dtype=self.model.head_VD.dtype)
+        ratios_N1 = torch.tensor([self.settings.rank / self.clients.ranks[device] for device in devices])[:, None]
+        for block in range(self._client_layout.last):
+            for _, _, b_slice in self._client_layout.matrices(block):
+                factors_NP[:, b_slice] = ratios_N1.to(factors_NP.dtype)
+        return factors_NP.to(self.model.head_VD.device)
+
+    def _apply_returned(self) -> None:
+        if not self._returned:
+            return
+        devices, self._returned = self._returned, []
+        grads_NP = torch.stack([self._gradients.pop(device) for device in devices])
+        self.bank.update(self._rows(devices), grads_NP, self.settings.optimizer)
+
+    def _groups(self, tickets: Sequence[Ticket]) -> Iterator[slice]:
+        """Cut a cohort, deepest split first, into slices of at most ``group_tokens`` positions."""
+        each = tickets[0].sequences * tickets[0].tokens
+        size = max(1, self.settings.group_tokens // each)
+        for at in range(0, len(tickets), size):
+            yield slice(at, at + size)
+
+    def _batch(self, parts: Sequence[Sequences], weight: float) -> Batch:
+        """Tensors of some clients' sequences; the label positions are found on the CPU, with the data."""
+        labels = np.concatenate([part.labels_RT for part in parts]).reshape(-1)
+        ids = np.concatenate([part.ids_RT for part in parts])
+        positions = np.flatnonzero(labels >= 0)
+        device, dtype = self.model.head_VD.device, self.model.head_VD.dtype
+        return Batch(
+            torch.from_numpy(ids.astype(np.int64)).to(device),
+            torch.from_numpy(positions).to(device),
+            torch.from_numpy(labels[positions].astype(np.int64)).to(device),
+            torch.full((positions.shape[0],), weight, dtype=dtype, device=device),
+        )
+
+    def _rows(self, devices: Sequence[int]) -> Tensor:
+        return self.bank.rows(devices, [self.clients.ranks[device] for device in devices])
+
+    def _client_scale(self, devices: Sequence[int]) -> Tensor:
+        return self._scale([self.clients.ranks[device] for device in devices])
+
+    def _scale(self, ranks: Sequence[int]) -> Tensor:
+        return self.settings.alpha / torch.tensor(ranks, dtype=torch.float64)

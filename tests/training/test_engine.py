@@ -1,0 +1,148 @@
+"""Split equals whole, batched equals one by one: the engine against unsplit HF GPT-2 with PEFT and torch's AdamW."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from simulator.training.optim import AdamW
+
+FORMS = [("c_attn",), ("q", "v")]
+MIXED = ([5, 2, 9, 1, 12, 0], [8, 4, 8, 2, 8, 8])
+
+
+def relative(ours: torch.Tensor, truth: torch.Tensor) -> float:
+    return ((ours - truth).norm() / truth.norm().clamp_min(1e-300)).item() if truth.numel() else 0.0
+
+
+def torch_adamw(parameters, rule: AdamW) -> torch.optim.AdamW:
+    betas = (rule.beta1, rule.beta2)
+    return torch.optim.AdamW(
+        parameters, lr=rule.learning_rate, betas=betas, eps=rule.epsilon, weight_decay=rule.weight_decay
+    )
+
+
+def compare_one_step(scene) -> tuple[float, float, float]:
+    """Relative differences of loss, worst client gradient and server gradient between engine and reference."""
+    engine = scene.engine
+    before = engine.server.params(engine._server_row)[0].clone()
+    client_rows = list(engine.bank.params(scene.rows))
+    batches = [engine.data.batch(device, 0) for device in scene.devices]
+    truth, client_grads, server_grad = scene.whole.step(scene.devices, batches, client_rows, before)
+    captured = {}
+    update = engine.server.update
+    engine.server.update = lambda rows, grads, rule: (captured.setdefault("grad", grads[0]), update(rows, grads, rule))
+    loss = engine.server_step([engine.forward(device, 0) for device in scene.devices])
+    worst = max(relative(engine._gradients[d], grad) for d, grad in zip(scene.devices, client_grads, strict=True))
+    return abs(loss.mean / truth - 1), worst, relative(captured["grad"], server_grad)
+
+
+@pytest.mark.parametrize("targets", FORMS)
+@pytest.mark.parametrize("split", range(13))
+def test_split_training_of_three_clients_has_the_gradients_of_the_whole_model(world, split, targets):
+    differences = compare_one_step(world([split] * 3, [4] * 3, targets=targets))
+    assert max(differences) < 1e-12
+
+
+@pytest.mark.parametrize("targets", FORMS)
+@pytest.mark.parametrize("split", range(13))
+def test_the_same_holds_in_single_precision_to_1e_5(world, split, targets):
+    differences = compare_one_step(world([split] * 3, [4] * 3, targets=targets, dtype=torch.float32))
+    assert max(differences) < 1e-5
+
+
+@pytest.mark.parametrize("targets", FORMS)
+def test_clients_with_different_splits_and_ranks_share_one_pass(world, targets):
+    assert max(compare_one_step(world(*MIXED, targets=targets))) < 1e-12
+
+
+def test_cutting_a_cohort_into_groups_changes_nothing(world):
+    assert max(compare_one_step(world(*MIXED, group_tokens=40))) < 1e-12
+
+
+@pytest.mark.parametrize(("splits", "ranks"), [([3] * 3, [4] * 3), ([0] * 3, [4] * 3), ([12] * 3, [4] * 3), MIXED])
+def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, splits, ranks):
+    scene = world(splits, ranks)
+    engine = scene.engine
+    weights = [1.0 + device for device in scene.devices]
+    rows = [row.clone().requires_grad_() for row in engine.bank.params(scene.rows)]
+    server = engine.server.params(engine._server_row)[0].clone().requires_grad_()
+    optimizers = [torch_adamw([row], engine.settings.optimizer) for row in rows]
+    server_optimizer = torch_adamw([server], engine.settings.optimizer)
+    for round in range(5):
+        tickets = [engine.forward(device, round) for device in scene.devices]
+        engine.server_step(tickets)
+        for ticket in tickets:
+            engine.backward(ticket)
+        batches = [engine.data.batch(device, round) for device in scene.devices]
+        _, grads, server_grad = scene.whole.step(scene.devices, batches, [r.detach() for r in rows], server.detach())
+        for row, grad, optimizer in zip(rows, grads, optimizers, strict=True):
+            row.grad = grad
+            optimizer.step()
+        server.grad = server_grad
+        server_optimizer.step()
+        if round % 2 == 1 and len(set(ranks)) == 1:
+            engine.aggregate(scene.devices, weights)
+            if max(splits):
+                mean = sum(w * row.detach() for w, row in zip(weights, rows, strict=True)) / sum(weights)
+                for row in rows:
+                    row.data.copy_(mean)
+    engine._apply_returned()
+    assert (engine.server.params(engine._server_row)[0] - server).abs().max().item() < 1e-10 if server.numel() else True
+    for ours, truth in zip(engine.bank.params(scene.rows), rows, strict=True):
+        assert (ours - truth).abs().max().item() < 1e-10 if truth.numel() else True
+
+
+def test_batched_training_equals_one_by_one(world):
+    together, apart = world(*MIXED).engine, world(*MIXED, group_tokens=1).engine
+    devices = range(6)
+    for round in range(3):
+        for engine in (together, apart):
+            tickets = [engine.forward(device, round) for device in devices]
+            engine.server_step(tickets)
+            for ticket in tickets:
+                engine.backward(ticket)
+    assert abs(together.evaluate().mean - apart.evaluate().mean) < 1e-12
+
+
+def test_an_update_happens_only_when_the_gradients_are_back(world):
+    engine = world([3, 3], [4, 4]).engine
+    before = engine.bank.params(engine._rows([0, 1])).clone()
+    tickets = [engine.forward(device, 0) for device in (0, 1)]
+    engine.server_step(tickets)
+    engine.backward(tickets[1])
+    engine._apply_returned()
+    after = engine.bank.params(engine._rows([0, 1]))
+    assert torch.equal(after[0], before[0])
+    assert not torch.equal(after[1], before[1])
+
+
+def test_aggregation_weights_count_as_shares(world):
+    engine = world([2, 2], [4, 4]).engine
+    first, second = engine.bank.params(engine._rows([0, 1]))
+    engine.aggregate([0, 1], [30, 10])
+    for row in engine.bank.params(engine._rows([0, 1])):
+        assert relative(row, 0.75 * first + 0.25 * second) < 1e-15
+
+
+def test_a_block_is_averaged_over_the_devices_that_hold_it(world):
+    engine = world([3, 1], [4, 4]).engine
+    first, second = engine.bank.params(engine._rows([0, 1]))
+    engine.aggregate([0, 1], [1, 1])
+    shared, alone = engine._client_layout.block_slice(0), engine._client_layout.block_slice(2)
+    assert relative(engine.bank.global_row_P[shared], (first + second)[shared] / 2) < 1e-15
+    assert torch.equal(engine.bank.global_row_P[alone], first[alone])
+
+
+def test_averaging_adapters_of_equal_products_but_different_ranks_keeps_the_scale(world):
+    """Two devices, ranks 8 and 2, alpha 16: scales 2 and 8. Equal deltas must stay equal through an aggregation."""
+    engine = world([1, 1], [8, 2]).engine
+    rows = engine._rows([0, 1])
+    _, a_slice, b_slice = engine._client_layout.matrices(0)[0]
+    values = torch.zeros_like(engine.bank.params(rows))
+    values[:, a_slice.start : a_slice.start + 32] = 1.0  # first row of A
+    values[0, b_slice.start : b_slice.start + 96] = 4.0  # 2 * 4 = 8
+    values[1, b_slice.start : b_slice.start + 96] = 1.0  # 8 * 1 = 8
+    engine.bank.overwrite(rows, values)
+    engine.aggregate([0, 1], [1, 1])
+    assert torch.equal(engine.bank.params(rows), values)
