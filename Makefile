@@ -1,0 +1,38 @@
+# make run    set up if needed, then 100 phones train a split GPT-2
+# make test   set up if needed, then lint, types and tests
+# make setup  the set-up alone: .venv with the pinned versions
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test setup lint types slow clean
+
+run: setup
+	$(BIN)/python cli.py run scenarios/100_phones.yaml
+
+test: lint types
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+slow: setup
+	$(BIN)/python -m pytest -q -m "slow and not gpu"
+
+setup: $(VENV)/.ready
+
+# torch comes first and alone: its CPU build where the index has one for this version
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Splitwire needs Python 3.11 or newer, this is ' + sys.version)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

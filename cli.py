@@ -1,0 +1,82 @@
+"""The command line: parse, call, print. Installed as `splitwire`; in a checkout also `python cli.py`.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train a split GPT-2 with LoRA for simulated devices, and know what it would cost in the field.",
+)
+
+
+@app.callback()
+def _splitwire() -> None:
+    """Have verbs even where there is only one."""
+
+
+@app.command()
+def run(  # noqa: PLR0913 -- one parameter an option
+    scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (default: runs/NAME/TIME-SEED)")] = None,
+    seed: Annotated[int | None, typer.Option(help="Override the scenario's seed")] = None,
+    timing_only: Annotated[bool, typer.Option("--timing-only", help="Same messages, no training, no torch")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else")] = False,
+) -> None:
+    """Run a scenario: train for real, in virtual time."""
+    from simulator import session  # noqa: PLC0415 -- so that --help answers at once
+
+    overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
+    outcome = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=json_)
+    if json_:
+        print(json.dumps(outcome, indent=2, allow_nan=False))
+
+
+@app.command()
+def flows(
+    file: Annotated[Path, typer.Argument(help="Links and flows as JSON; see docs/network.md")],
+    model: Annotated[str, typer.Option(help="pure (max-min and latency) or tcp")] = "tcp",
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Time flows over links: the network alone."""
+    from netmodels.case import finish_times, read  # noqa: PLC0415
+    from netmodels.tcp import find_model  # noqa: PLC0415
+
+    finish_s = finish_times(read(file), find_model(model))
+    if json_:
+        print(json.dumps({"finish_s": finish_s}, allow_nan=False))
+        return
+    for flow, when_s in finish_s.items():
+        print(f"{flow}\t{when_s:.6f} s")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and run; a user's mistake or a failed run is one sentence on standard error, never a traceback."""
+    from simulator.session import RunFailed  # noqa: PLC0415
+
+    try:
+        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+    except typer.Abort:
+        code = 130
+    except (ValueError, OSError, RunFailed) as error:
+        code = 1
+        print(f"splitwire: {error}", file=sys.stderr)
+    return int(code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Bytes over links: how long transfers take on shared links, as pure data structures without a clock."""

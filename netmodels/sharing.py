@@ -1,0 +1,168 @@
+"""Weighted max-min shares of flows on links, by progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2).
+
+All flows rise together, each at the pace of its weight: rate = min(bound, weight x level). A flow stops at its own bound
+or where a link of its route is full; the rest goes on. The result is the one allocation in which no flow can get more
+without taking from a flow that has no more per weight than itself.
+
+These functions see one connected component: flows joined by links that can bind. Solvers for special shapes (a star, a
+tree) can take their place behind the same signature: they read the flows and links, and write `flow.share_bps`.
+"""
+
+from collections.abc import Hashable, Sequence
+from heapq import heapify, heappop, heapreplace
+from operator import attrgetter
+
+from netmodels.link import Link
+
+
+class LinkState:
+    """What the core knows of a link: its capacity now, who crosses it and how much they could ask for at most.
+
+    A link is live (can bind) while `demand_bps`, the sum of its flows' bounds, exceeds its capacity.
+    """
+
+    __slots__ = ("count", "demand_bps", "flows", "left_bps", "limit_bps", "link", "live", "stamp", "watched", "weight")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.limit_bps = 0.0
+        self.demand_bps = 0.0
+        self.flows: dict[FlowState, None] = {}  # an ordered set: iteration in order of arrival
+        self.live = False
+        self.watched = False  # an entry for its next change of capacity is pending
+        self.stamp = 0  # of the last solve that visited it
+        self.left_bps = 0.0  # the rest are scratch fields of `share_links`
+        self.weight = 0.0
+        self.count = 0
+
+    def __repr__(self) -> str:
+        return f"<LinkState {self.link.name} {len(self.flows)} flows {'live' if self.live else 'inert'}>"
+
+
+class FlowState:
+    """A flow: `remaining_bits` at `since_s`, sent at `rate_bps` from then on, hence done at `finish_s`."""
+
+    __slots__ = (
+        "bound_bps",
+        "finish_s",
+        "flow_id",
+        "group",
+        "key",
+        "links",
+        "live_links",
+        "peak_bps",
+        "rate_bps",
+        "remaining_bits",
+        "serial",
+        "share_bps",
+        "since_s",
+        "stamp",
+        "weight",
+    )
+
+    def __init__(self, flow_id: Hashable, serial: int, links: tuple[LinkState, ...], weight: float) -> None:
+        self.flow_id = flow_id
+        self.serial = serial  # order of arrival
+        self.links = links
+        self.weight = weight
+        self.remaining_bits = 0.0
+        self.since_s = 0.0
+        self.rate_bps = 0.0
+        self.finish_s = 0.0
+        self.peak_bps = 0.0  # the least peak capacity of the route
+        self.bound_bps = 0.0  # that or the flow's own cap: no share can be larger
+        self.key = 0.0  # the level at which the flow reaches its bound: bound / weight
+        self.live_links = 0  # how many links of the route can bind
+        self.group: list[FlowState] | None = None  # the component it was last solved with; its identity is its version
+        self.share_bps = 0.0  # the answer of the solver
+        self.stamp = 0
+
+    def __repr__(self) -> str:
+        return f"<FlowState {self.flow_id} {self.remaining_bits:g} bits at {self.rate_bps:g} bit/s>"
+
+
+_by_key = attrgetter("key")
+
+
+def share_link(link: LinkState, flows: list[FlowState]) -> None:
+    """Share one link among all its flows; reorders `flows` and writes their `share_bps`. O(n log n)."""
+    flows.sort(key=_by_key)
+    left = link.limit_bps
+    weight = 0.0
+    for flow in flows:
+        weight += flow.weight
+    bounded = 0
+    for flow in flows:
+        if flow.key * weight > left:
+            break
+        flow.share_bps = bound = flow.bound_bps
+        left -= bound
+        weight -= flow.weight
+        bounded += 1
+    rest = flows[bounded:] if bounded else flows
+    if not rest:
+        return
+    if bounded:  # summed anew: what repeated subtraction leaves of small weights after large ones is rounding
+        weight = 0.0
+        for flow in rest:
+            weight += flow.weight
+    level = left / weight if left > 0 else 0.0
+    for flow in rest:
+        flow.share_bps = flow.weight * level
+
+
+def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
+    """Share any connected links among all their flows; reorders `flows` and writes their `share_bps`.
+
+    Every flow must cross at least one of `links`; links of its route outside them are taken as inert.
+    O(flows x (route + log flows) + links log links).
+    """
+    flows.sort(key=_by_key)
+    members = _open_links(links, flows)
+    heap = [(link.left_bps / link.weight, index) for index, link in enumerate(links) if link.count]
+    heapify(heap)
+    upcoming = 0
+    while heap:
+        stored, index = heap[0]
+        link = links[index]
+        if not link.count:
+            heappop(heap)
+            continue
+        level = link.left_bps / link.weight if link.left_bps > 0 else 0.0
+        if level > stored:  # levels only rise as flows leave, so a stored one is a lower bound
+            heapreplace(heap, (level, index))
+            continue
+        while upcoming < len(flows) and flows[upcoming].share_bps >= 0:
+            upcoming += 1
+        if upcoming < len(flows) and flows[upcoming].key <= level:
+            _fix(flows[upcoming], flows[upcoming].bound_bps, members)
+            continue
+        heappop(heap)
+        for flow in link.flows:
+            if flow.share_bps < 0:
+                _fix(flow, flow.weight * level, members)
+
+
+def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> dict[FlowState, list[LinkState]]:
+    """Set up the scratch fields; the links of each flow that are to be shared."""
+    for link in links:
+        link.left_bps = link.limit_bps
+        link.weight = 0.0
+        link.count = 0
+    wanted = set(links)
+    members = {}
+    for flow in flows:
+        flow.share_bps = -1.0  # not fixed yet
+        members[flow] = mine = [link for link in flow.links if link in wanted]
+        for link in mine:
+            link.weight += flow.weight
+            link.count += 1
+    return members
+
+
+def _fix(flow: FlowState, share_bps: float, members: dict[FlowState, list[LinkState]]) -> None:
+    flow.share_bps = share_bps
+    for link in members[flow]:
+        link.left_bps -= share_bps
+        link.weight -= flow.weight
+        link.count -= 1

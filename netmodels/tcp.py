@@ -1,0 +1,87 @@
+"""What a transport protocol adds to fluid sharing: overhead, handshake, slow start, round-trip weights, loss.
+
+Frozen switches and formulas; `netmodels.network` plays them. Units: bytes of payload, seconds, bits per second of IP
+packets ("wire") or of payload, as each name says. Every correction can be switched off alone.
+
+Sources: RFC 6928 (initial window of 10 segments), RFC 5681 and RFC 6298 (slow start, restart after idle, timeout),
+Mathis, Semke, Mahdavi, Ott 1997 (rate under loss), Cardwell, Savage, Anderson 2000 (bytes before the first loss).
+Not modelled: queues and the delay that they add, loss by a full queue, recovery and timeouts of single flows, delayed
+acknowledgements, acknowledgements that wait behind opposite data, receive windows, HyStart, pacing, BBR.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+_MIN_RTO_VARIATION_S: Final = 0.2
+_LEAST_RTT_S: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tcp:
+    """Switches and constants of the transport model.
+
+    `efficiency`: payload bytes per byte of IP packet (1448 of 1500); 1 for none.
+    `handshake`: a cold connection waits one round trip before its first byte.
+    `slow_start`: windows of `initial_window_bytes` x 2^k, one a round trip, each sent at the full share of its links,
+    until a window lasts as long as the round trip; from then on the share alone limits.
+    `rtt_weights`: shares of a common bottleneck are in proportion to 1 / round-trip time.
+    `loss_cap`: packet loss limits the rate to `loss_rate_bps` after the bytes of `loss_free_bytes`.
+    Raises ValueError for numbers outside their range.
+    """
+
+    efficiency: float = 0.9653
+    handshake: bool = True
+    slow_start: bool = True
+    rtt_weights: bool = True
+    loss_cap: bool = True
+    initial_window_bytes: float = 14480.0
+    mss_bytes: float = 1448.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.efficiency <= 1:
+            raise ValueError(f"efficiency must be in (0, 1], got {self.efficiency!r}")
+        for name in ("initial_window_bytes", "mss_bytes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)!r}")
+
+    def wire_bytes(self, size_bytes: float) -> float:
+        """Bytes of IP packets that carry `size_bytes` of payload, spread evenly: part of a packet is part of its header."""
+        return size_bytes / self.efficiency
+
+    def weight(self, rtt_s: float) -> float:
+        """The share of a flow relative to others, 1 / round-trip time (at least 0.1 ms), or 1."""
+        return 1 / max(rtt_s, _LEAST_RTT_S) if self.rtt_weights else 1.0
+
+    def idle_limit_s(self, rtt_s: float) -> float:
+        """How long a connection may be silent and keep its window: the retransmission timeout, round trip + 200 ms.
+
+        RFC 6298 on a path of constant round trip, with the floor that Linux puts under the variation. The window then
+        starts again from `initial_window_bytes` (RFC 5681, 4.1); Linux halves it for each timeout passed instead, which
+        is not modelled.
+        """
+        return rtt_s + _MIN_RTO_VARIATION_S
+
+    def loss_rate_bps(self, rtt_s: float, loss_probability: float) -> float:
+        """Payload bits per second that packet loss allows in the long run: MSS / RTT x sqrt(1.5 / p) (Mathis 1997).
+
+        Infinity without loss. Trusted for p >= 0.01; below it a transfer of some megabytes is not in the long run.
+        """
+        if not self.loss_cap or loss_probability <= 0:
+            return math.inf
+        return 8 * self.mss_bytes / max(rtt_s, _LEAST_RTT_S) * math.sqrt(1.5 / loss_probability)
+
+    def loss_free_bytes(self, size_bytes: float, loss_probability: float) -> float:
+        """Payload bytes that slow start is expected to send before and with the first loss, of `size_bytes` in all.
+
+        (1 - (1 - p)^d)(1 - p) / p + 1 segments of d (Cardwell 2000, equation 5).
+        """
+        if not self.loss_cap or loss_probability <= 0:
+            return size_bytes
+        segments = math.ceil(size_bytes / self.mss_bytes)
+        kept = 1 - loss_probability
+        return min(size_bytes, self.mss_bytes * ((1 - kept**segments) * kept / loss_probability + 1))
+
+
+PURE: Final = Tcp(efficiency=1.0, handshake=False, slow_start=False, rtt_weights=False, loss_cap=False)
+MODELS: Final = {"pure": PURE, "tcp": Tcp()}

@@ -1,0 +1,11 @@
+"""Algorithms, one readable file each: every party is a coroutine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from simulator.algorithms import splitlora
+from simulator.algorithms.job import Job
+
+ALGORITHMS: Final[dict[str, Callable[[Job], Awaitable[None]]]] = {"splitlora": splitlora.train}

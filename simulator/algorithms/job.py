@@ -1,0 +1,22 @@
+"""What an algorithm is given: the parties, the numerics, and the schedule. Nothing is fetched from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulator.actors import Actor, Device
+from simulator.numerics import Numerics
+from simulator.rounds import Rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One training job. ``weights`` has each device's share in an aggregation, by device index."""
+
+    devices: Sequence[Device]
+    server: Actor
+    aggregator: Actor
+    numerics: Numerics
+    rounds: Rounds
+    weights: Sequence[float]

@@ -1,0 +1,101 @@
+"""From a scenario's groups to single devices: names, machines, links, split points. Arrays first, objects after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from devices.catalog import find
+from devices.profile import Profile
+from devices.spread import speed_factors
+from netmodels.capacity import Constant
+from netmodels.topology import Pipe, Topology
+from simulator.scenario import Access, Group, Pair, Scenario
+from simulator.streams import stream
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One device of the fleet. ``speed`` is relative to its profile; ``cell`` is one of the scenario's cells or None."""
+
+    index: int
+    name: str
+    group: str
+    profile: Profile
+    speed: float
+    split: int
+    rank: int
+    access: Pipe
+    cell: str | None
+
+
+def members(scenario: Scenario) -> list[Member]:
+    """Every device, in the order of the groups.
+
+    Speeds and rates are drawn from streams named after the group, one draw per device in turn: changing one group, or
+    appending devices to it, leaves everybody else as they were.
+    """
+    return [member for member in _members(scenario)]
+
+
+def _members(scenario: Scenario) -> Iterator[Member]:
+    index = 0
+    for group in scenario.groups:
+        profile = find(group.profile)
+        access = scenario.network.access[group.access]
+        speeds = speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread)
+        up = speed_factors(stream(scenario.seed, "uplink", group.name), group.count, access.spread)
+        down = speed_factors(stream(scenario.seed, "downlink", group.name), group.count, access.spread)
+        digits = len(str(group.count))
+        for number in range(group.count):
+            yield Member(
+                index,
+                group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}",
+                group.name,
+                profile,
+                float(speeds[number]),
+                group.split,
+                group.rank,
+                _access_pipe(access, float(up[number]), float(down[number])),
+                _cell_name(scenario, group, number),
+            )
+            index += 1
+
+
+def topology(scenario: Scenario, fleet: list[Member]) -> Topology:
+    """The links between the fleet, the server and the aggregation server."""
+    network = scenario.network
+    cells = {
+        name: _pipe(cell)
+        for kind, cell in network.cells.items()
+        for name in _cell_names(kind, cell.count)
+    }
+    return Topology(
+        access={member.name: member.access for member in fleet},
+        cells=cells,
+        cell_of={member.name: member.cell for member in fleet if member.cell is not None},
+        backhaul=_pipe(network.backhaul) if network.backhaul else None,
+        server=_pipe(network.server),
+        aggregator=_pipe(network.aggregator),
+    )
+
+
+def _access_pipe(access: Access, up: float, down: float) -> Pipe:
+    return Pipe(Constant(access.up * up), Constant(access.down * down), access.latency, access.loss)
+
+
+def _pipe(pair: Pair) -> Pipe:
+    up, down = pair.rates
+    return Pipe(Constant(up), Constant(down), pair.latency)
+
+
+def _cell_names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number + 1}" for number in range(count)]
+
+
+def _cell_name(scenario: Scenario, group: Group, number: int) -> str | None:
+    """The cell of a group's device: equal cells of one kind are dealt out in turn."""
+    if group.cell is None:
+        return None
+    names = _cell_names(group.cell, scenario.network.cells[group.cell].count)
+    return names[number % len(names)]

@@ -1,0 +1,137 @@
+"""What happened: every message, every computation and every round, in virtual time. Observers listen here.
+
+A view or an analysis reads these rows and nothing else. The trace hash is taken over times, actors, kinds and sizes
+only, not over losses: a run that trains nothing has the hash of the run that does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Outcome = Literal["delivered", "cancelled"]
+
+
+class MessageRow(NamedTuple):
+    """One message over the network; times are virtual seconds. ``size_bytes`` is the frame, ``wire_bytes`` with headers.
+
+    ``sent_s`` is when the last bit left the sender (or the sender gave up), ``delivered_s`` when it arrived; nan if it
+    never did.
+    """
+
+    id: int
+    round: int
+    kind: str
+    sender: str
+    receiver: str
+    direction: Literal["up", "down"]  # up is away from the devices
+    size_bytes: int
+    wire_bytes: int
+    queued_s: float
+    sent_s: float
+    delivered_s: float
+    outcome: Outcome
+
+
+class ComputeRow(NamedTuple):
+    """One computation of an actor, in virtual seconds."""
+
+    actor: str
+    round: int
+    what: str
+    flops: float
+    start_s: float
+    end_s: float
+
+
+class RoundRow(NamedTuple):
+    """One round; row 0 is the state before training. ``loss`` and ``perplexity`` are of held-out data, nan if not taken.
+
+    Round r starts when round r - 1 ends: when the last participant has finished it. Bytes are frames delivered in it.
+    """
+
+    round: int
+    start_s: float
+    end_s: float
+    participants: int
+    dropped: int
+    train_loss: float
+    loss: float
+    perplexity: float
+    bytes_up: int
+    bytes_down: int
+    slowest: str  # the device that finished last
+
+
+class Observer:
+    """Listens to a run. Every method does nothing here: override what you need."""
+
+    def on_phase(self, what: str) -> None:
+        """Set-up has reached another step, such as "loading the model"."""
+
+    def on_message(self, row: MessageRow) -> None:
+        """A message has arrived or was given up."""
+
+    def on_compute(self, row: ComputeRow) -> None:
+        """A computation has ended."""
+
+    def on_round(self, row: RoundRow) -> None:
+        """A round has ended."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Collects the rows of one run and tells the observers."""
+
+    observers: Sequence[Observer] = ()
+    messages: list[MessageRow] = field(default_factory=list)
+    computes: list[ComputeRow] = field(default_factory=list)
+    rounds: list[RoundRow] = field(default_factory=list)
+    bytes_by_kind: Counter[str] = field(default_factory=Counter)
+    bytes_up: int = 0
+    bytes_down: int = 0
+    _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def message(self, row: MessageRow) -> None:
+        """Note a message; bytes are counted when delivered."""
+        self.messages.append(row)
+        if row.outcome == "delivered":
+            self.bytes_by_kind[row.kind] += row.size_bytes
+            if row.direction == "up":
+                self.bytes_up += row.size_bytes
+            else:
+                self.bytes_down += row.size_bytes
+        self._note("m", *row[1:])
+        self._tell(lambda observer: observer.on_message(row))
+
+    def compute(self, row: ComputeRow) -> None:
+        """Note a computation."""
+        self.computes.append(row)
+        self._note("c", *row)
+        self._tell(lambda observer: observer.on_compute(row))
+
+    def round(self, row: RoundRow) -> None:
+        """Note a finished round. Its losses stay out of the trace hash."""
+        self.rounds.append(row)
+        self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
+        self._tell(lambda observer: observer.on_round(row))
+
+    def phase(self, what: str) -> None:
+        """Tell the observers what is being set up."""
+        self._tell(lambda observer: observer.on_phase(what))
+
+    @property
+    def trace_hash(self) -> str:
+        """SHA-256 over everything noted so far, in order; floats enter with all their bits."""
+        return self._digest.hexdigest()
+
+    def _note(self, *values: object) -> None:
+        text = "|".join(value.hex() if isinstance(value, float) else str(value) for value in values)
+        self._digest.update(text.encode() + b"\n")
+
+    def _tell(self, call: Callable[[Observer], None]) -> None:
+        for observer in self.observers:
+            call(observer)

@@ -1,0 +1,100 @@
+"""From a scenario to an engine with its model and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from simulator.scenario import Scenario
+from simulator.streams import seed_of, stream
+from simulator.training.data import DataPlan, TrainingData
+from simulator.training.engine import Clients, Engine, Settings
+from simulator.training.model import SplitModel
+from simulator.training.models import device_of, load
+from simulator.training.optim import AdamW
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The engine, and how many examples each device holds."""
+
+    engine: Engine
+    sample_counts: list[int]
+
+
+def build(
+    scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase: Callable[[str], None]
+) -> Built:
+    """Load the model, make the data, draw the adapters. ``phase`` is told what is going on.
+
+    Raises ValueError for a model, data or setting that cannot be used.
+    """
+    training = scenario.training
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    torch.use_deterministic_algorithms(True)
+    phase(f"loading the model {scenario.model.name}")
+    loaded = load(
+        scenario.model.name,
+        init=scenario.model.init,
+        dtype=training.dtype,
+        device=device_of(training.device),
+        seed=seed_of(scenario.seed, "model") % 2**63,
+    )
+    phase(f"making the data of {len(splits)} devices")
+    data = TrainingData(
+        _plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed
+    )
+    settings = Settings(
+        tuple(scenario.lora.targets),
+        scenario.lora.rank,
+        scenario.lora.alpha,
+        AdamW(
+            training.learning_rate,
+            beta1=training.betas[0],
+            beta2=training.betas[1],
+            epsilon=training.epsilon,
+            weight_decay=training.weight_decay,
+        ),
+        group_tokens=_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer),
+    )
+    engine = Engine(
+        SplitModel(loaded.gpt2),
+        data,
+        Clients(tuple(splits), tuple(ranks)),
+        settings,
+        stream(scenario.seed, "adapters"),
+    )
+    return Built(engine, data.sample_counts)
+
+
+def _group_tokens(scenario: Scenario, width: int, blocks: int) -> int:
+    """Positions of one autograd pass within ``training.memory``.
+
+    A block with the one-kernel GELU saves about 11 floats of model width per position, measured (engine facts in
+    docs/engine.md); the pass itself needs about as much again as one block saves four times.
+    """
+    per_position = 4 * width * 11 * (blocks + 4) * (2 if scenario.training.dtype == "float64" else 1)
+    return max(1, int(scenario.training.memory) // per_position)
+
+
+def _plan(scenario: Scenario) -> DataPlan:
+    data = scenario.data
+    return DataPlan(
+        source=data.source,
+        path=scenario.resolve(data.path),
+        validation_path=scenario.resolve(data.validation_path),
+        samples_per_device=data.samples_per_device,
+        validation_samples=data.validation_samples,
+        partition=data.partition,
+        alpha=data.alpha,
+        slot=data.slot,
+        size_spread=data.size_spread,
+        labels=data.labels,
+        sequences=scenario.training.batch,
+        tokens=scenario.training.tokens,
+    )
+
+

@@ -1,0 +1,57 @@
+"""Who holds which examples: sizes and mixtures of the devices' data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def sizes(rng: np.random.Generator, *, devices: int, mean: int, spread: float) -> list[int]:
+    """Examples per device: lognormal with sigma ``spread``, at least one each, ``devices * mean`` in total.
+
+    ``spread`` 0 gives every device ``mean``. Rounding goes to the largest remainders.
+    """
+    shares = np.exp(rng.normal(0.0, spread, devices)) if spread else np.ones(devices)
+    exact = shares / shares.sum() * devices * (mean - 1)
+    whole = np.floor(exact).astype(int)
+    for index in np.argsort(whole - exact, kind="stable")[: devices * (mean - 1) - int(whole.sum())]:
+        whole[index] += 1
+    return [int(count) + 1 for count in whole]
+
+
+def iid(rng: np.random.Generator, counts: Sequence[int]) -> list[list[int]]:
+    """Deal out the examples 0 .. sum(counts) - 1 at random."""
+    order = rng.permutation(sum(counts)).tolist()
+    ends = np.cumsum(counts).tolist()
+    return [order[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+
+def dirichlet(
+    rng: np.random.Generator, counts: Sequence[int], labels: Sequence[str], *, alpha: float
+) -> list[list[int]]:
+    """Deal out examples so that each device has its own mixture of labels, drawn from Dirichlet(alpha * overall mix).
+
+    After Hsu, Qi and Brown (arXiv 1909.06335): small alpha gives each device few labels, large alpha the overall mix.
+    Every example is used once (``len(labels)`` must be ``sum(counts)``); when a label runs out, a device's remaining
+    wish is spread over the labels that are left, so the last devices are less extreme than the first.
+    """
+    if len(labels) != sum(counts):
+        raise ValueError(f"{len(labels)} examples cannot be dealt out as {sum(counts)}")
+    names = sorted(set(labels))
+    pools = {name: [index for index, label in enumerate(labels) if label == name] for name in names}
+    for name in names:
+        rng.shuffle(pools[name])
+    mix = np.array([len(pools[name]) for name in names]) / len(labels)
+    hands = []
+    for count in counts:
+        wish = np.maximum(rng.dirichlet(alpha * len(names) * mix), 1e-12)
+        hands.append([_draw(rng, pools, names, wish) for _ in range(count)])
+    return hands
+
+
+def _draw(rng: np.random.Generator, pools: dict[str, list[int]], names: Sequence[str], wish: np.ndarray) -> int:
+    """Take one example from the pools that still have some."""
+    left = np.array([bool(pools[name]) for name in names])
+    odds = np.cumsum(wish * left)
+    return pools[names[int(np.searchsorted(odds, rng.random() * odds[-1], side="right"))]].pop()

@@ -1,0 +1,24 @@
+"""What a split GPT-2 with LoRA costs: FLOPs, memory traffic, launches, memory and message sizes, from its config alone.
+
+``shapes`` knows the models, ``lora`` the adapters, ``flops`` counts matrix products, ``memory`` counts bytes, and ``split``
+puts them together as a ``SplitWorkload``. Nothing here loads torch or weights.
+"""
+
+from simulator.workload.lora import TARGETS, Lora
+from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes
+from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
+from simulator.workload.split import ParameterCounts, SplitWorkload
+
+__all__ = [
+    "RUNTIME_BYTES",
+    "SHAPES",
+    "TARGETS",
+    "Lora",
+    "ModelShape",
+    "ParameterCounts",
+    "SplitWorkload",
+    "client_memory",
+    "saved_activation_bytes",
+    "shape_from_config",
+    "shape_of",
+]

@@ -1,0 +1,157 @@
+"""From a scenario to a finished run: builds everybody and lets them go. The one place that knows all parts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devices.catalog import find
+from devices.memory import Demand, check_fleet
+from netmodels.network import Network
+from netmodels.tcp import MODELS
+from simulator import clock, fleet
+from simulator.actors import Actor, Device, Machine
+from simulator.algorithms import ALGORITHMS
+from simulator.algorithms.job import Job
+from simulator.analysis.blame import blame
+from simulator.numerics import Numerics, TimingOnly
+from simulator.record import Observer, Record
+from simulator.rounds import Rounds, Schedule
+from simulator.scenario import Scenario
+from simulator.transport import SimulatedTransport
+from simulator.workload import Lora, SplitWorkload, shape_of
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run: its rows and the summary that goes to summary.json."""
+
+    record: Record
+    summary: dict[str, Any]
+
+
+def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
+    """What a device with this split and rank computes, sends and holds: that of the timed model."""
+    lora = Lora(tuple(scenario.lora.targets), rank, scenario.lora.alpha)
+    training = scenario.training
+    return SplitWorkload(shape_of(scenario.timed_model), lora, split, training.batch, training.tokens)
+
+
+def check_memory(scenario: Scenario) -> None:
+    """Refuse a fleet in which a device cannot hold its part; raises `devices.memory.DoesNotFit`."""
+    check_fleet(
+        Demand(
+            name=group.name,
+            profile=find(group.profile),
+            need=workload(scenario, split=group.split, rank=group.rank).client_memory,
+            count=group.count,
+        )
+        for group in scenario.groups
+    )
+
+
+def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
+    """Run a scenario to its last round.
+
+    Raises ValueError for what a user can mend (memory, data, model), `clock.Deadlock` or `clock.HorizonReached` when
+    the simulation cannot finish.
+    """
+    started = time.perf_counter()
+    record = Record(observers)
+    check_memory(scenario)
+    crew = fleet.members(scenario)
+    if timing_only:
+        numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
+        weights = [1.0] * len(crew)
+    else:
+        record.phase("loading torch")
+        from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
+
+        built = build(scenario, [member.split for member in crew], [member.rank for member in crew], record.phase)
+        numerics, counts = built.engine, built.sample_counts
+        weights = [float(count) for count in counts] if scenario.training.weights == "data" else [1.0] * len(crew)
+    record.phase("evaluating the model before training")
+    job = _job(scenario, crew, numerics, weights, record)
+    job.rounds.begin()
+    virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
+    return Outcome(record, _summary(scenario, record, virtual_s, time.perf_counter() - started))
+
+
+def _job(
+    scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record
+) -> Job:
+    """The parties of one training job, wired to the network."""
+    routes = fleet.topology(scenario, crew)
+    transport = SimulatedTransport(Network(routes.links, MODELS[scenario.network.model]), routes, record)
+    costs = {
+        key: workload(scenario, split=key[0], rank=key[1]) for key in {(member.split, member.rank) for member in crew}
+    }
+    devices = [
+        Device(
+            member.index,
+            member.name,
+            Machine(member.profile, member.speed),
+            costs[member.split, member.rank],
+            transport=transport,
+            record=record,
+        )
+        for member in crew
+    ]
+    server = Machine(find(scenario.server.profile), scenario.server.speed)
+    aggregator = Machine(find(scenario.aggregator.profile))
+    training = scenario.training
+    schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
+    return Job(
+        devices,
+        Actor("server", server, transport, record),
+        Actor("aggregator", aggregator, transport, record),
+        numerics,
+        Rounds(schedule, len(devices), numerics, record),
+        weights,
+    )
+
+
+async def _train(scenario: Scenario, job: Job) -> float:
+    """Run the algorithm; the only failure inside a group of tasks is reported as itself. Returns virtual seconds."""
+    try:
+        await ALGORITHMS[scenario.algorithm](job)
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+    return clock.now()
+
+
+def _summary(scenario: Scenario, record: Record, virtual_s: float, wall_s: float) -> dict[str, Any]:
+    """The contents of summary.json; unknown numbers are None."""
+    held_out = [row for row in record.rounds if not math.isnan(row.loss)]
+    last = held_out[-1] if held_out else None
+    slowest = Counter(row.slowest for row in record.rounds if row.slowest)
+    training = scenario.training
+    end = record.rounds[-1]
+    return {
+        "name": scenario.name,
+        "algorithm": scenario.algorithm,
+        "model": scenario.model.name,
+        "timed_as": scenario.timed_model,
+        "seed": scenario.seed,
+        "virtual_s": virtual_s,
+        "wall_s": wall_s,
+        "rounds": training.rounds,
+        "devices": scenario.fleet_size,
+        "tokens": training.rounds * scenario.fleet_size * training.batch * training.tokens,
+        "loss": last.loss if last else None,
+        "perplexity": last.perplexity if last else None,
+        "perplexity_before": held_out[0].perplexity if held_out else None,
+        "bytes_up": record.bytes_up,
+        "bytes_down": record.bytes_down,
+        "bytes_by_kind": dict(sorted(record.bytes_by_kind.items())),
+        "blame": blame(record.messages, record.computes, end.end_s, end.slowest).parts,
+        "slowest": [{"device": name, "rounds_last": count} for name, count in slowest.most_common(5)],
+        "trace_hash": record.trace_hash,
+    }
