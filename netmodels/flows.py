@@ -157,7 +157,9 @@ class Flows:
                 ended.append(flow.flow_id)
                 self._drop(flow)
             self._change_capacities()
-            if now_s >= to_s:  # the rates from here on are worked out when somebody asks: more may happen at this instant
+            if (
+                now_s >= to_s
+            ):  # the rates from here on are worked out when somebody asks: more may happen at this instant
                 return ended
 
     def rate_bps(self, flow_id: Hashable) -> float:
@@ -265,13 +267,12 @@ class Flows:
 
     def _due(self, until_s: float) -> list[FlowState]:
         """The flows that end now, in order of arrival."""
-        due: list[FlowState] = []
+        due: dict[FlowState, None] = {}  # a group may be announced twice
         while self._finishes and self._finishes[0][0] <= until_s:
             finish_s, _, first, group = heappop(self._finishes)
             if first.group is group and first.finish_s == finish_s:
-                due += [flow for flow in group if flow.finish_s <= until_s]
-        due.sort(key=lambda flow: flow.serial)
-        return due
+                due.update((flow, None) for flow in group if flow.finish_s <= until_s)
+        return sorted(due, key=lambda flow: flow.serial)
 
     def _settle(self) -> None:
         """Work out the rates of every component touched since the last time."""

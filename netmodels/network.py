@@ -7,6 +7,7 @@ delivered one latency after its last bit has left. Sizes are payload bytes; link
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from heapq import heappop, heappush
 from itertools import count
 
@@ -24,17 +25,8 @@ class Completion:
     delivered_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    """What a route costs: one-way latency, packet loss, and the most wire bits per second that a lone flow can get."""
-
-    latency_s: float
-    loss_probability: float
-    peak_bps: float
-
-
 class _Window:
-    """What a connection remembers between transfers on one route: the window, in wire bits, and its last use."""
+    """What a connection remembers in one direction: its congestion window in wire bits, and when it last sent."""
 
     __slots__ = ("bits", "used_s")
 
@@ -44,15 +36,18 @@ class _Window:
 
 
 class _Transfer:
-    """A transfer under way: `left_bits` wire bits are not yet in the core, `loss_free_bits` may go without loss cap."""
+    """A transfer under way. ``left_bits`` are wire bits not yet handed to the core.
+
+    ``lossy_bits`` follow once those have left, at no more than the rate that packet loss allows.
+    """
 
     __slots__ = (
-        "cap_bps",
+        "ahead_s",
+        "behind_s",
         "flow_id",
-        "in_core",
-        "latency_s",
         "left_bits",
-        "loss_free_bits",
+        "lossy_bits",
+        "lossy_cap_bps",
         "peak_bps",
         "round_s",
         "route",
@@ -61,3 +56,166 @@ class _Transfer:
         "window",
         "window_bits",
     )
+
+    def __init__(self, flow_id: Hashable, route: tuple[str, ...], *, rtt_s: float) -> None:
+        self.flow_id, self.route, self.rtt_s = flow_id, route, rtt_s
+        self.ahead_s = self.behind_s = 0.0  # latency before the bits share the links, or after
+        self.weight, self.peak_bps = 1.0, math.inf
+        self.left_bits = self.lossy_bits = 0.0
+        self.lossy_cap_bps = self.window_bits = math.inf
+        self.round_s = math.inf  # when the current window's round trip is over; infinity once slow start has ended
+        self.window = _Window()
+
+
+class Network:
+    """Transfers over links under a transport model.
+
+    Calls carry the absolute time in seconds, which must not go back nor pass a pending event without `advance`.
+    Raises ValueError for unknown links, repeated ids and impossible sizes.
+    """
+
+    def __init__(self, links: Mapping[str, Link] | Iterable[Link], model: Tcp) -> None:
+        self._links = dict(links) if isinstance(links, Mapping) else {link.name: link for link in links}
+        self._model = model
+        self._core = Flows(self._links)
+        self._transfers: dict[Hashable, _Transfer] = {}
+        self._events: list[tuple[float, int, _Transfer, Callable[[float, _Transfer], None]]] = []
+        self._serial = count()
+        self._connected: set[frozenset[Hashable]] = set()
+        self._windows: dict[tuple[Hashable, Hashable], _Window] = {}
+        self._done: list[Completion] = []
+        self._paths: dict[tuple[str, ...], tuple[float, float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Network {len(self._links)} links, {len(self._transfers)} transfers>"
+
+    def wire_bytes(self, size_bytes: int) -> int:
+        """Bytes of IP packets that carry a message of ``size_bytes``, rounded up."""
+        return math.ceil(round(self._model.wire_bytes(size_bytes), 6))
+
+    def start(
+        self,
+        now_s: float,
+        flow_id: Hashable,
+        size_bytes: float,
+        route: tuple[str, ...],
+        *,
+        connection: tuple[Hashable, Hashable] | None = None,
+        ack_route: tuple[str, ...] | None = None,
+    ) -> None:
+        """Begin to send ``size_bytes`` of payload over the links of ``route``.
+
+        ``connection`` is (sender, receiver): the first transfer between the two, in either direction, pays the
+        handshake; each direction has a window of its own that outlives a transfer. None is a connection of its own.
+        ``ack_route`` gives the latency of the way back; None is as long as the way there.
+        """
+        if flow_id in self._transfers:
+            raise ValueError(f"transfer {flow_id!r} is already under way")
+        if not 0 <= size_bytes < math.inf:
+            raise ValueError(f"transfer {flow_id!r}: size_bytes must be finite and >= 0, got {size_bytes!r}")
+        latency_s, loss = self._path(route)
+        rtt_s = latency_s + (latency_s if ack_route is None else self._path(ack_route)[0])
+        transfer = _Transfer(flow_id, route, rtt_s=rtt_s)
+        if self._model.latency_first:
+            transfer.ahead_s = latency_s
+        else:
+            transfer.behind_s = latency_s
+        transfer.weight = self._model.weight(rtt_s)
+        transfer.peak_bps = self._core.peak_bps(route)
+        free_bytes = self._model.loss_free_bytes(size_bytes, loss)
+        transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
+        transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
+        transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
+        self._transfers[flow_id] = transfer
+        wait_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
+        self._later(now_s + wait_s, transfer, self._send_window)
+
+    def cancel(self, now_s: float, flow_id: Hashable) -> float:
+        """Stop a transfer at once; return the payload bytes that had not left."""
+        transfer = self._transfers.pop(flow_id)
+        in_core = self._core.remove(now_s, flow_id) if flow_id in self._core else 0.0
+        return (in_core + transfer.left_bits + transfer.lossy_bits) / 8 / self._model.wire_bytes(1.0)
+
+    def next_event_s(self) -> float:
+        """When to call `advance` next; infinity if nothing will ever happen (a link of no capacity stays so)."""
+        while self._events and self._transfers.get(self._events[0][2].flow_id) is not self._events[0][2]:
+            heappop(self._events)  # of a transfer that is over
+        return min(self._events[0][0] if self._events else math.inf, self._core.next_event_s())
+
+    def advance(self, now_s: float) -> list[Completion]:
+        """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time."""
+        while (when_s := self.next_event_s()) <= now_s + slack_s(now_s):
+            when_s = min(when_s, now_s)
+            for flow_id in self._core.advance(when_s):
+                self._drained(when_s, self._transfers[flow_id])
+            while self._events and self._events[0][0] <= when_s + slack_s(when_s):
+                _, _, transfer, action = heappop(self._events)
+                if self._transfers.get(transfer.flow_id) is transfer:
+                    action(when_s, transfer)
+        done, self._done = self._done, []
+        return done
+
+    def _path(self, route: tuple[str, ...]) -> tuple[float, float]:
+        """One-way latency and packet loss of a route."""
+        if route not in self._paths:
+            for name in route:
+                if name not in self._links:
+                    guess = get_close_matches(name, self._links, n=1)
+                    hint = f"; did you mean {guess[0]!r}?" if guess else ""
+                    raise ValueError(f"unknown link {name!r} in a route{hint}")
+            links = [self._links[name] for name in route]
+            kept = math.prod(1 - link.loss_probability for link in links)
+            self._paths[route] = (math.fsum(link.latency_s for link in links), 1 - kept)
+        return self._paths[route]
+
+    def _connect(self, now_s: float, transfer: _Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
+        """Set the first window of a transfer; return how long its handshake takes."""
+        model, fresh = self._model, True
+        if connection is not None:
+            ends = frozenset(connection)
+            fresh = ends not in self._connected
+            self._connected.add(ends)
+            transfer.window = self._windows.setdefault(connection, transfer.window)
+        if model.slow_start:
+            awake = now_s - transfer.window.used_s <= model.idle_limit_s(transfer.rtt_s)
+            first_bits = 8 * model.wire_bytes(model.initial_window_bytes)
+            transfer.window_bits = max(transfer.window.bits, first_bits) if awake else first_bits
+        return transfer.rtt_s if fresh and model.handshake else 0.0
+
+    def _later(self, when_s: float, transfer: _Transfer, action: Callable[[float, _Transfer], None]) -> None:
+        heappush(self._events, (when_s, next(self._serial), transfer, action))
+
+    def _send_window(self, now_s: float, transfer: _Transfer) -> None:
+        """Hand the next window to the core; all that is left once a window fills the path."""
+        if transfer.window_bits >= min(transfer.left_bits, transfer.peak_bps * transfer.rtt_s):
+            transfer.round_s = math.inf
+            bits, transfer.left_bits = transfer.left_bits, 0.0
+        else:
+            transfer.round_s = now_s + transfer.rtt_s
+            bits = transfer.window_bits
+            transfer.left_bits -= bits
+            self._later(transfer.round_s, transfer, self._end_round)
+        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=transfer.weight)
+
+    def _end_round(self, now_s: float, transfer: _Transfer) -> None:
+        """A round trip after a window began: if it is still leaving, the share limits; else a window twice as large."""
+        if transfer.flow_id in self._core:
+            transfer.round_s = math.inf
+            self._core.extend(now_s, transfer.flow_id, transfer.left_bits)
+            transfer.left_bits = 0.0
+        else:
+            transfer.window_bits *= 2
+            self._send_window(now_s, transfer)
+
+    def _drained(self, now_s: float, transfer: _Transfer) -> None:
+        """What the core had of a transfer has left: wait for the round to end, go on under loss, or be done."""
+        transfer.window.bits, transfer.window.used_s = transfer.window_bits, now_s
+        if transfer.left_bits > 0:
+            return
+        if transfer.lossy_bits > 0:
+            bits, transfer.lossy_bits = transfer.lossy_bits, 0.0
+            cap_bps, weight = transfer.lossy_cap_bps, transfer.weight
+            self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight, cap_bps=cap_bps)
+            return
+        del self._transfers[transfer.flow_id]
+        self._done.append(Completion(transfer.flow_id, now_s, now_s + transfer.behind_s))

@@ -10,7 +10,9 @@ acknowledgements, acknowledgements that wait behind opposite data, receive windo
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 _MIN_RTO_VARIATION_S: Final = 0.2
@@ -27,6 +29,8 @@ class Tcp:
     until a window lasts as long as the round trip; from then on the share alone limits.
     `rtt_weights`: shares of a common bottleneck are in proportion to 1 / round-trip time.
     `loss_cap`: packet loss limits the rate to `loss_rate_bps` after the bytes of `loss_free_bytes`.
+    `latency_first`: bits share the links one latency after they were sent (SimGrid's convention) instead of at once;
+    makes a difference only between flows of different latency.
     Raises ValueError for numbers outside their range.
     """
 
@@ -35,6 +39,7 @@ class Tcp:
     slow_start: bool = True
     rtt_weights: bool = True
     loss_cap: bool = True
+    latency_first: bool = False
     initial_window_bytes: float = 14480.0
     mss_bytes: float = 1448.0
 
@@ -83,5 +88,16 @@ class Tcp:
         return min(size_bytes, self.mss_bytes * ((1 - kept**segments) * kept / loss_probability + 1))
 
 
-PURE: Final = Tcp(efficiency=1.0, handshake=False, slow_start=False, rtt_weights=False, loss_cap=False)
-MODELS: Final = {"pure": PURE, "tcp": Tcp()}
+PURE: Final = Tcp(
+    efficiency=1.0, handshake=False, slow_start=False, rtt_weights=False, loss_cap=False, latency_first=True
+)
+MODELS: Final[Mapping[str, Tcp]] = {"pure": PURE, "tcp": Tcp()}
+
+
+def find_model(name: str) -> Tcp:
+    """The transport model of that name; ValueError with a guess for an unknown one."""
+    if name not in MODELS:
+        guess = get_close_matches(name, MODELS, n=1)
+        hint = f"; did you mean {guess[0]!r}?" if guess else ""
+        raise ValueError(f"network model must be one of {', '.join(MODELS)}, got {name!r}{hint}")
+    return MODELS[name]

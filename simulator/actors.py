@@ -46,9 +46,7 @@ class Actor:
     async def send(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:
         """Send a message; return when its last bit has left."""
         await self._transport.send(
-            Message(
-                sender=self.name, receiver=receiver, kind=kind, round=round, size_bytes=size_bytes, payload=payload
-            )
+            Message(sender=self.name, receiver=receiver, kind=kind, round=round, size_bytes=size_bytes, payload=payload)
         )
 
     async def receive(self, kind: Kind) -> Message:

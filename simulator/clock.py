@@ -128,7 +128,9 @@ class _Timer(asyncio.TimerHandle):
     _loop: "VirtualLoop"
     callbacks: "tuple[Callable[[_Timer], None]] | None"
 
-    def __init__(self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: "VirtualLoop", context: Context) -> None:
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: "VirtualLoop", context: Context
+    ) -> None:
         self._when = when
         self._callback: Callable[..., object] | None = callback
         self._args: tuple[Any, ...] | None = args
@@ -176,18 +178,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Virtual seconds."""
         return self.env._now
 
-    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Run *callback* at this instant, after what is already runnable."""
         self._check_closed()
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Run *callback* after *delay* seconds; see `call_at`."""
         return self.call_at(self.env._now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Run *callback* at *when* seconds: at this instant if that is past, never if it is infinite. NaN and -inf are refused."""
         self._check_closed()
         timer = _Timer(when, callback, args, self, context or copy_context())
@@ -225,7 +233,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: object, func: Callable[[*Ts], T], *args: *Ts) -> Never:
         """Refuse: while a thread works the loop looks idle, and would move the clock or report a false deadlock."""
         name = getattr(func, "__qualname__", repr(func))
-        raise RuntimeError(f"virtual time has no threads: call {name} inline and await asyncio.sleep() for the time it should take")
+        raise RuntimeError(
+            f"virtual time has no threads: call {name} inline and await asyncio.sleep() for the time it should take"
+        )
 
     def set_default_executor(self, executor: object) -> Never:
         """Refuse; see `run_in_executor`."""
@@ -291,7 +301,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nothing to wake: this loop never sleeps in the operating system."""
 
 
-def run(main: Coroutine[Any, Any, T], *, horizon_s: float = math.inf, start_s: float = 0.0, shuffle_seed: int | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T], *, horizon_s: float = math.inf, start_s: float = 0.0, shuffle_seed: int | None = None
+) -> T:
     """Run *main* to its end on a fresh `VirtualLoop` and return its result; then cancel what is left, as ``asyncio.run`` does.
 
     Raises `Deadlock` and `HorizonReached`; SimPy's, callbacks' and forgotten tasks' exceptions; RuntimeError inside another loop.

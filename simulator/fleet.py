@@ -65,11 +65,7 @@ def _members(scenario: Scenario) -> Iterator[Member]:
 def topology(scenario: Scenario, fleet: list[Member]) -> Topology:
     """The links between the fleet, the server and the aggregation server."""
     network = scenario.network
-    cells = {
-        name: _pipe(cell)
-        for kind, cell in network.cells.items()
-        for name in _cell_names(kind, cell.count)
-    }
+    cells = {name: _pipe(cell) for kind, cell in network.cells.items() for name in _cell_names(kind, cell.count)}
     return Topology(
         access={member.name: member.access for member in fleet},
         cells=cells,

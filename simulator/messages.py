@@ -248,7 +248,9 @@ def _decode(frame: bytes) -> object:
             frame, max_array_len=MAX_TENSORS, max_map_len=0, max_ext_len=0, max_str_len=MAX_NAME_BYTES
         )
     except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:
-        raise ValueError(f"a frame of {len(frame)} bytes cannot be read: {str(error) or type(error).__name__}") from error
+        raise ValueError(
+            f"a frame of {len(frame)} bytes cannot be read: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _read_tensor(entry: object) -> tuple[str, NDArray[Any]]:

@@ -118,9 +118,7 @@ class SimulatedTransport:
             self._mailboxes[key] = Mailbox(f"{actor}.{kind}")
         return self._mailboxes[key]
 
-    def _note(
-        self, flow_id: int, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome
-    ) -> None:
+    def _note(self, flow_id: int, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
         message = leaving.message
         self._record.message(
             MessageRow(

@@ -81,9 +81,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     return Outcome(record, _summary(scenario, record, virtual_s, time.perf_counter() - started))
 
 
-def _job(
-    scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record
-) -> Job:
+def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record) -> Job:
     """The parties of one training job, wired to the network."""
     routes = fleet.topology(scenario, crew)
     transport = SimulatedTransport(Network(routes.links, MODELS[scenario.network.model]), routes, record)

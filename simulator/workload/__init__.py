@@ -5,9 +5,9 @@ puts them together as a ``SplitWorkload``. Nothing here loads torch or weights.
 """
 
 from simulator.workload.lora import TARGETS, Lora
-from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes
+from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
-from simulator.workload.split import ParameterCounts, SplitWorkload
+from simulator.workload.split import ParameterCounts, SplitWorkload, aggregation_work, server_work
 
 __all__ = [
     "RUNTIME_BYTES",
@@ -17,8 +17,11 @@ __all__ = [
     "ModelShape",
     "ParameterCounts",
     "SplitWorkload",
+    "aggregation_work",
     "client_memory",
     "saved_activation_bytes",
+    "server_memory",
+    "server_work",
     "shape_from_config",
     "shape_of",
 ]

@@ -1,0 +1,92 @@
+"""Who reaches whom over which links: device -> cell or access point -> backhaul -> server or aggregation server.
+
+Up always means away from the devices. Not modelled: several servers, device to device, routes that change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Final
+
+from netmodels.capacity import Capacity
+from netmodels.link import Link
+
+SERVER: Final = "server"
+AGGREGATOR: Final = "aggregator"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """Two links of one place, one each way. ``latency_s`` is one way and the same in both directions."""
+
+    up: Capacity
+    down: Capacity
+    latency_s: float
+    loss_probability: float = 0.0
+
+    def links(self, name: str) -> tuple[Link, Link]:
+        """The two links, ``name.up`` and ``name.down``."""
+        return (
+            Link(f"{name}.up", self.up, self.latency_s, self.loss_probability),
+            Link(f"{name}.down", self.down, self.latency_s, self.loss_probability),
+        )
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A tree: each device's access, a cell that some share, one backhaul, then the server's and the aggregator's NIC.
+
+    Raises ValueError for a device called like a server, or one that sits in an unknown cell.
+    """
+
+    access: Mapping[str, Pipe]
+    cells: Mapping[str, Pipe]
+    cell_of: Mapping[str, str]
+    backhaul: Pipe | None
+    server: Pipe
+    aggregator: Pipe
+
+    infrastructure: ClassVar[frozenset[str]] = frozenset({SERVER, AGGREGATOR})
+
+    def __post_init__(self) -> None:
+        for name in self.infrastructure & set(self.access):
+            raise ValueError(f"a device cannot be called {name!r}")
+        for device, cell in self.cell_of.items():
+            if cell not in self.cells:
+                raise ValueError(f"device {device!r} sits in unknown cell {cell!r} (known: {', '.join(self.cells)})")
+
+    @cached_property
+    def links(self) -> dict[str, Link]:
+        """Every link by name, such as ``phone-1.up``, ``cell.lte-2.down``, ``backhaul.up``, ``server.down``."""
+        pipes = [*self.access.items(), *((f"cell.{name}", pipe) for name, pipe in self.cells.items())]
+        if self.backhaul:
+            pipes.append(("backhaul", self.backhaul))
+        pipes += [(SERVER, self.server), (AGGREGATOR, self.aggregator)]
+        return {link.name: link for name, pipe in pipes for link in pipe.links(name)}
+
+    @cached_property
+    def _routes(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        return {}
+
+    def route(self, sender: str, receiver: str) -> tuple[str, ...]:
+        """Names of the links from a device to the server or the aggregator, or back.
+
+        Raises ValueError for an unknown device, and for two ends of the same kind.
+        """
+        known = self._routes.get((sender, receiver))
+        if known is None:
+            known = self._routes[sender, receiver] = self._find(sender, receiver)
+        return known
+
+    def _find(self, sender: str, receiver: str) -> tuple[str, ...]:
+        upwards = receiver in self.infrastructure
+        device, far_end = (sender, receiver) if upwards else (receiver, sender)
+        if device not in self.access or far_end not in self.infrastructure:
+            raise ValueError(f"there is no route from {sender!r} to {receiver!r}: one must be a device, one a server")
+        places = [device]
+        if device in self.cell_of:
+            places.append(f"cell.{self.cell_of[device]}")
+        if self.backhaul:
+            places.append("backhaul")
+        places.append(far_end)
+        return tuple(f"{place}.up" for place in places) if upwards else tuple(f"{p}.down" for p in reversed(places))

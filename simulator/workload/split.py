@@ -1,0 +1,185 @@
+"""One device's step, and its server's part of it, as work, messages and memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from devices.compute import Work
+from simulator.messages import Spec, activations_specs, adapter_specs, frame_bytes, gradients_specs
+from simulator.workload import flops
+from simulator.workload.lora import Lora
+from simulator.workload.memory import FLOAT_BYTES, client_memory, saved_activation_bytes, server_memory
+from simulator.workload.shapes import ModelShape
+
+KERNELS_PER_BLOCK: Final = 24
+"""Kernel launches of a block in one direction: Hugging Face's GPT-2 with PEFT LoRA makes 601 in a whole step of 12
+blocks, views excluded (counted with torch's dispatcher), about 48 a block, taken as half forward and half backward."""
+
+KERNELS_OF_HEAD: Final = 6
+
+
+class ParameterCounts(NamedTuple):
+    """Adapter parameters on each side of the cut."""
+
+    client: int
+    server: int
+
+
+class _Traffic(NamedTuple):
+    """Bytes moved in one direction of a pass: weights are read once however large the batch is."""
+
+    weights: float
+    activations: float
+
+
+@dataclass(frozen=True)
+class SplitWorkload:
+    """A step of one device: ``batch`` sequences of ``tokens`` positions, cut after ``split`` of the model's blocks.
+
+    Work is (FLOPs, bytes moved, kernel launches). Bytes moved in one direction are the weights once plus the saved
+    activations once (written forward, read backward), all in float32: an estimate, good to tens of per cent.
+    ``head_positions`` says at how many positions of the batch the server computes logits; None is all, as published.
+    Raises ValueError for a split outside 0..L and for an empty batch.
+    """
+
+    shape: ModelShape
+    lora: Lora
+    split: int
+    batch: int
+    tokens: int
+    head_positions: int | None = None
+
+    def __post_init__(self) -> None:
+        blocks = self.shape.num_blocks
+        if not 0 <= self.split <= blocks:
+            raise ValueError(f"split must be in 0..{blocks} for {self.shape.name} ({blocks} blocks), got {self.split}")
+        if self.batch < 1 or not 1 <= self.tokens <= self.shape.num_positions:
+            raise ValueError(
+                f"a batch needs at least one sequence of 1..{self.shape.num_positions} positions, "
+                f"got {self.batch} x {self.tokens}"
+            )
+
+    @property
+    def positions(self) -> int:
+        """Positions b T of the batch, padding included."""
+        return self.batch * self.tokens
+
+    @cached_property
+    def client_forward(self) -> Work:
+        """Embedding and the device's blocks, forward."""
+        return self._work(self._forward_flops(self.split), self._device_traffic, KERNELS_PER_BLOCK * self.split)
+
+    @cached_property
+    def client_backward(self) -> Work:
+        """The device's blocks, backward, from the gradient at the cut; nothing when the device has no block."""
+        if not self.split:
+            return Work(0.0, 0.0)
+        return self._work(self._backward_flops(0, self.split), self._device_traffic, KERNELS_PER_BLOCK * self.split)
+
+    @cached_property
+    def server_forward(self) -> Work:
+        """The server's blocks and the head, forward, for this device's batch alone."""
+        blocks = self.shape.num_blocks - self.split
+        return self._work(self._forward_flops(blocks) + self._head_flops, self._server_traffic, self._server_kernels)
+
+    @cached_property
+    def server_backward(self) -> Work:
+        """Head and the server's blocks, backward, down to the gradient at the cut."""
+        operations = self._backward_flops(self.split, self.shape.num_blocks) + self._head_flops
+        return self._work(operations, self._server_traffic, self._server_kernels)
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Frame of an upload: activations at the cut and labels."""
+        specs = activations_specs(self.batch, self.tokens, width=self.shape.width, vocab_size=self.shape.vocab_size)
+        return frame_bytes("activations", specs)
+
+    @cached_property
+    def gradient_bytes(self) -> int:
+        """Frame of the reply; empty but for its header where no block, so no adapter, is on the device."""
+        specs: Mapping[str, Spec] = {}
+        if self.split:
+            specs = gradients_specs(self.batch, self.tokens, width=self.shape.width)
+        return frame_bytes("gradients", specs)
+
+    @cached_property
+    def adapter_bytes(self) -> int:
+        """Frame of the device's adapters, up or down."""
+        specs = adapter_specs(range(self.split), self.lora.projections(self.shape), rank=self.lora.rank)
+        return frame_bytes("adapter", specs)
+
+    @property
+    def client_memory(self) -> dict[str, int]:
+        """Parts of the device's peak memory in bytes; see `memory.client_memory`."""
+        return client_memory(self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens)
+
+    @property
+    def server_memory(self) -> dict[str, int]:
+        """Parts of the server's least peak memory in bytes; see `memory.server_memory`."""
+        return server_memory(self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens)
+
+    @property
+    def parameter_counts(self) -> ParameterCounts:
+        """Adapter parameters of the device and of the server."""
+        block = self.lora.block_parameters(self.shape)
+        return ParameterCounts(block * self.split, block * (self.shape.num_blocks - self.split))
+
+    def _forward_flops(self, blocks: int) -> float:
+        return blocks * self.positions * flops.block_forward(self.shape, self.lora, self.tokens)
+
+    def _backward_flops(self, start: int, stop: int) -> float:
+        return self.positions * sum(
+            flops.block_backward(self.shape, self.lora, self.tokens, first=block == 0) for block in range(start, stop)
+        )
+
+    @property
+    def _head_flops(self) -> float:
+        positions = self.positions if self.head_positions is None else self.head_positions
+        return positions * flops.head(self.shape)
+
+    @property
+    def _device_traffic(self) -> _Traffic:
+        embedded = 2 * FLOAT_BYTES * self.positions * self.shape.width
+        return _Traffic(self._weights(self.split), embedded + self._saved(self.split))
+
+    @property
+    def _server_traffic(self) -> _Traffic:
+        blocks = self.shape.num_blocks - self.split
+        positions = self.positions if self.head_positions is None else self.head_positions
+        head = FLOAT_BYTES * self.shape.vocab_size * self.shape.width
+        logits = FLOAT_BYTES * positions * self.shape.vocab_size
+        return _Traffic(self._weights(blocks) + head, self._saved(blocks) + logits)
+
+    @property
+    def _server_kernels(self) -> int:
+        return KERNELS_PER_BLOCK * (self.shape.num_blocks - self.split) + KERNELS_OF_HEAD
+
+    def _weights(self, blocks: int) -> float:
+        return FLOAT_BYTES * self.shape.block_parameters * blocks
+
+    def _saved(self, blocks: int) -> float:
+        return saved_activation_bytes(self.shape, self.batch, self.tokens) * blocks
+
+    @staticmethod
+    def _work(operations: float, traffic: _Traffic, kernels: int) -> Work:
+        return Work(operations, traffic.weights + traffic.activations, kernels)
+
+
+def server_work(workloads: Sequence[SplitWorkload]) -> Work:
+    """Forward and backward of the concatenated batch of several devices at the server, and its adapters' update.
+
+    FLOPs and activations add up; weights are read, and kernels launched, once for all: as often as the deepest server
+    part needs. The update of the adapters is below 0.1 % of a step and not counted.
+    """
+    operations = sum(each.server_forward.flops + each.server_backward.flops for each in workloads)
+    activations = sum(each._server_traffic.activations for each in workloads)
+    weights = max(each._server_traffic.weights for each in workloads)
+    kernels = max(each._server_kernels for each in workloads)
+    return Work(operations, 2 * (activations + weights), 2 * kernels)
+
+
+def aggregation_work(workloads: Sequence[SplitWorkload]) -> Work:
+    """Weighted mean of the devices' adapters: read every one, multiply and add, write the mean."""
+    parameters = [each.parameter_counts.client for each in workloads]
+    return Work(2.0 * sum(parameters), FLOAT_BYTES * (sum(parameters) + max(parameters)), kernels=1)
