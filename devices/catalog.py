@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -31,7 +31,8 @@ from devices.profile import Profile
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # the only low phone whose training was measured: 1.9-2.6x slower than a Snapdragon 855 phone, as here (2.4x)
+        # the only low phone here whose training was measured: 1.9-2.6x slower than a Galaxy Note10, whose chip is
+        # the Snapdragon 855 of our Galaxy S10 (2.4x by this table)
         "phone-low": "redmi-note-8",
         # the only mid phone with measured power; its chip's CPU and GPU throughput were measured too
         "phone-mid": "realme-gt-master",
@@ -66,18 +67,23 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
 """Devices somebody may look for, and the figure whose absence keeps them out (unknown is never taken as zero)."""
 
 _TEXTS: Final = frozenset(
-    "id name device_class soc backend efficiency_source kernel_overhead_source source derived_fields note".split()
+    {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
+    | {"efficiency_source", "kernel_overhead_source"}
 )
 _COUNTS: Final = frozenset({"year", "ram_bytes", "usable_ram_bytes"})
 
 
 @cache
 def catalogue() -> Mapping[str, Profile]:
-    """All devices by id, in the order of the table; read once.
+    """All devices by id, in the order of the table; read once."""
+    return read(files("devices").joinpath("catalog.csv").read_text(encoding="utf-8").splitlines())
 
-    Raises `ValueError` naming line and column when the table holds something that is no figure.
+
+def read(lines: Iterable[str]) -> Mapping[str, Profile]:
+    """Devices by id from the lines of a table whose columns are the fields of `Profile`.
+
+    Raises `ValueError` naming the line when an id comes twice, or a cell holds something that is no figure.
     """
-    lines = files("devices").joinpath("catalog.csv").read_text(encoding="utf-8").splitlines()
     profiles: dict[str, Profile] = {}
     for number, row in enumerate(csv.DictReader(lines), start=2):
         profile = Profile(**{column: _cell(column, text, number) for column, text in row.items()})

@@ -36,12 +36,14 @@ class Work:
     kernels: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse negative and infinite amounts."""
         for figure in ("flops", "moved_bytes", "kernels"):
             value = getattr(self, figure)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{figure} of work must be finite and at least 0, got {value}")
 
     def __add__(self, other: Work) -> Work:
+        """Both amounts together."""
         return Work(self.flops + other.flops, self.moved_bytes + other.moved_bytes, self.kernels + other.kernels)
 
 

@@ -53,6 +53,7 @@ class Profile:
     note: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse figures that cannot be, naming figure and device."""
         if self.backend not in get_args(Backend):
             raise ValueError(f"device {self.id!r}: backend must be one of {_backends()}, got {self.backend!r}")
         for figure in _POSITIVE:
@@ -98,6 +99,7 @@ class Profile:
         return {what: text for what, text in stated.items() if text}
 
     def __repr__(self) -> str:
+        """Backend, share of peak, memory; `?` where unknown."""
         peak = getattr(self, PEAK_OF_BACKEND[self.backend])
         reads = self.memory_bandwidth_bytes_per_s
         parts = (

@@ -160,11 +160,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     _stopping: bool
 
     def __init__(self, *, start_s: float = 0.0, horizon_s: float = math.inf, shuffle_seed: int | None = None) -> None:
-        if not math.isfinite(start_s):
-            raise ValueError(f"start_s must be finite, got {start_s}")
-        if not horizon_s >= start_s:
-            raise ValueError(f"horizon_s must be at or after the start ({start_s} s), got {horizon_s}")
         super().__init__()
+        if not (math.isfinite(start_s) and horizon_s >= start_s):
+            self.close()  # or its finaliser would complain on top
+            raise ValueError(f"start_s must be finite and horizon_s not before it, got {start_s} s and {horizon_s} s")
         self.env: Final = simpy.Environment(start_s)
         if shuffle_seed is not None:
             self.env._eid = _shuffled(shuffle_seed)  # type: ignore[assignment]  # any source of distinct integers will do
@@ -313,14 +312,16 @@ def run(
     runner = asyncio.Runner(loop_factory=lambda: loop)
     try:
         result = runner.run(main)
+        runner.close()
+        loop.raise_failure()
     except BaseException as error:
         try:
             runner.close()
         except Exception as second:
             error.add_note(f"while cancelling what was left: {type(second).__name__}: {second}")
         raise
-    runner.close()
-    loop.raise_failure()
+    finally:
+        loop.close()
     return result
 
 

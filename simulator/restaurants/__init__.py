@@ -36,7 +36,9 @@ SLOTS: Final[Mapping[str, Callable[[Pen], str]]] = {
     "near": draw_landmark,
 }
 _ALWAYS: Final = ("name", "food")
-_HOW_MANY: Final = (3,) * 18 + (4,) * 19 + (5,) * 10 + (6, 7, 8)  # slots of an example, drawn evenly; most fit 64 tokens
+_HOW_MANY: Final = (
+    (3,) * 18 + (4,) * 19 + (5,) * 10 + (6, 7, 8)
+)  # slots of an example, drawn evenly; most fit 64 tokens
 
 
 def write(rng: np.random.Generator, style: str, count: int) -> list[Example]:

@@ -116,7 +116,11 @@ def _noun_phrase(draft: Draft) -> str:
     adjectives = draft.use_some(
         pen.shuffled(("rating", "price", "family")), _ADJECTIVES, at_most=pen.pick((0, 1, 1, 2))
     )
-    parts = ["~a", pen.pick((", ", " and ")).join(adjectives), draft.use("type", {"type": "{type}"}) or pen.pick((_NOUN,))]
+    parts = [
+        "~a",
+        pen.pick((", ", " and ")).join(adjectives),
+        draft.use("type", {"type": "{type}"}) or pen.pick((_NOUN,)),
+    ]
     if "food" in draft.left and pen.chance(0.8):
         parts.append(draft.use("food", _AFTER_NOUN))
         if pen.chance(0.4):

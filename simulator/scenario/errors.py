@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-type_of_path = tuple[str | int, ...]
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,3 @@ class ScenarioError(ValueError):
     def __str__(self) -> str:
         """One line for each problem."""
         return "\n".join(map(str, self.problems))
-
-
-Path = type_of_path

@@ -24,9 +24,7 @@ class Built:
     sample_counts: list[int]
 
 
-def build(
-    scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase: Callable[[str], None]
-) -> Built:
+def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase: Callable[[str], None]) -> Built:
     """Load the model, make the data, draw the adapters. ``phase`` is told what is going on.
 
     Raises ValueError for a model, data or setting that cannot be used.
@@ -44,9 +42,7 @@ def build(
         seed=seed_of(scenario.seed, "model") % 2**63,
     )
     phase(f"making the data of {len(splits)} devices")
-    data = TrainingData(
-        _plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed
-    )
+    data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(
         tuple(scenario.lora.targets),
         scenario.lora.rank,
@@ -96,5 +92,3 @@ def _plan(scenario: Scenario) -> DataPlan:
         sequences=scenario.training.batch,
         tokens=scenario.training.tokens,
     )
-
-

@@ -129,9 +129,7 @@ def _sample(rng: np.random.Generator, examples: list[Example], count: int, path:
     return [examples[index] for index in rng.choice(len(examples), count, replace=False)]
 
 
-def _partition(
-    plan: DataPlan, rng: np.random.Generator, counts: list[int], examples: list[Example]
-) -> list[list[int]]:
+def _partition(plan: DataPlan, rng: np.random.Generator, counts: list[int], examples: list[Example]) -> list[list[int]]:
     if plan.partition == "iid":
         return iid(rng, counts)
     labels = [example.value(plan.slot) or "" for example in examples]

@@ -72,6 +72,6 @@ def _csv(text: str, path: Path) -> Iterator[Example]:
         slots = _MEANING.findall(row["mr"] or "")
         if not slots or not row["ref"]:
             raise ValueError(f"{path}:{rows.line_num}: expected name[value], ... and a reference, got {row['mr']!r}")
-        yield Example(tuple((_ALIASES.get(key.strip(), key.strip()), value) for key, value in slots), row["ref"].strip())
-
-
+        yield Example(
+            tuple((_ALIASES.get(key.strip(), key.strip()), value) for key, value in slots), row["ref"].strip()
+        )

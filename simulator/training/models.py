@@ -35,9 +35,7 @@ def device_of(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load(
-    name: str, *, init: Literal["pretrained", "random"], dtype: str, device: torch.device, seed: int
-) -> Loaded:
+def load(name: str, *, init: Literal["pretrained", "random"], dtype: str, device: torch.device, seed: int) -> Loaded:
     """Load model and tokenizer.
 
     Raises ValueError with what to do when the folder is unreadable or the hub is out of reach.

@@ -1,7 +1,7 @@
 """What a split GPT-2 with LoRA costs: FLOPs, memory traffic, launches, memory and message sizes, from its config alone.
 
-``shapes`` knows the models, ``lora`` the adapters, ``flops`` counts matrix products, ``memory`` counts bytes, and ``split``
-puts them together as a ``SplitWorkload``. Nothing here loads torch or weights.
+``shapes`` knows the models, ``lora`` the adapters, ``flops`` counts matrix products, ``memory`` counts bytes, and
+``split`` puts them together as a ``SplitWorkload``. Nothing here loads torch or weights.
 """
 
 from simulator.workload.lora import TARGETS, Lora

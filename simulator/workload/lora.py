@@ -29,7 +29,7 @@ TARGETS: Final[Mapping[str, Projection]] = MappingProxyType(
     }
 )
 """What may carry an adapter, and the projection that it is added to. ``c_attn`` is one adapter over queries, keys and
-values (PEFT's form); ``q``, ``k`` and ``v`` are one each, on their third of c_attn (the SplitLoRA code uses q and v)."""
+values (PEFT's form); ``q``, ``k``, ``v`` are one each, on their third of c_attn (the SplitLoRA code uses q and v)."""
 
 
 @dataclass(frozen=True, slots=True)

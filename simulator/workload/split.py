@@ -12,11 +12,16 @@ from simulator.workload.lora import Lora
 from simulator.workload.memory import FLOAT_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.shapes import ModelShape
 
-KERNELS_PER_BLOCK: Final = 24
-"""Kernel launches of a block in one direction: Hugging Face's GPT-2 with PEFT LoRA makes 601 in a whole step of 12
-blocks, views excluded (counted with torch's dispatcher), about 48 a block, taken as half forward and half backward."""
+BLOCK_FORWARD_KERNELS: Final = 21
+BLOCK_BACKWARD_KERNELS: Final = 27
+"""Kernel launches of a Hugging Face GPT-2 block with PEFT LoRA on c_attn, fused attention and no dropout: operators
+counted with torch's dispatcher, views excluded. A whole step of 12 blocks makes 601. Taken for every choice of targets
+(each further adapter adds about 4 and 6); fused GELU saves 7 and 10, plain attention adds 7 and 8, dropout some 15."""
 
-KERNELS_OF_HEAD: Final = 6
+HEAD_KERNELS: Final = 4
+"""Launches of the last norm, the head and the loss, in either direction."""
+
+EMBEDDING_KERNELS: Final = 3
 
 
 class ParameterCounts(NamedTuple):
@@ -29,18 +34,25 @@ class ParameterCounts(NamedTuple):
 class _Traffic(NamedTuple):
     """Bytes moved in one direction of a pass: weights are read once however large the batch is."""
 
-    weights: float
-    activations: float
+    weights: int
+    activations: int
 
 
 @dataclass(frozen=True)
 class SplitWorkload:
     """A step of one device: ``batch`` sequences of ``tokens`` positions, cut after ``split`` of the model's blocks.
 
-    Work is (FLOPs, bytes moved, kernel launches). Bytes moved in one direction are the weights once plus the saved
-    activations once (written forward, read backward), all in float32: an estimate, good to tens of per cent.
-    ``head_positions`` says at how many positions of the batch the server computes logits; None is all, as published.
-    Raises ValueError for a split outside 0..L and for an empty batch.
+    Work is (FLOPs, bytes moved, kernel launches). FLOPs are exact counts of matrix products (`flops`). Bytes moved in
+    one direction are the frozen weights once plus the saved activations once (written forward, read backward), all in
+    float32: an estimate, good to tens of per cent. With 64 tokens or more it leaves GPT-2 blocks above 25 FLOPs a byte,
+    compute-bound on most processors. The optimizer's step is left out of all three: it touches adapters only.
+
+    With ``split`` 0 the device only embeds: it has no adapter, gets no gradient, and the server's part is the whole
+    model's work, also that of an unsplit one. With ``split`` L the server keeps the last norm and the head, and no
+    adapter. ``head_positions`` says at how many positions of the batch the server computes logits; None is all, as
+    published.
+
+    Raises ValueError for a split outside 0..L, an empty or too long batch, or head positions outside 1..b T.
     """
 
     shape: ModelShape
@@ -59,6 +71,8 @@ class SplitWorkload:
                 f"a batch needs at least one sequence of 1..{self.shape.num_positions} positions, "
                 f"got {self.batch} x {self.tokens}"
             )
+        if self.head_positions is not None and not 1 <= self.head_positions <= self.positions:
+            raise ValueError(f"head_positions must be in 1..{self.positions} or None, got {self.head_positions}")
 
     @property
     def positions(self) -> int:
@@ -68,26 +82,29 @@ class SplitWorkload:
     @cached_property
     def client_forward(self) -> Work:
         """Embedding and the device's blocks, forward."""
-        return self._work(self._forward_flops(self.split), self._device_traffic, KERNELS_PER_BLOCK * self.split)
+        kernels = EMBEDDING_KERNELS + BLOCK_FORWARD_KERNELS * self.split
+        return _work(self._forward_flops(self.split), self._device_traffic, kernels)
 
     @cached_property
     def client_backward(self) -> Work:
         """The device's blocks, backward, from the gradient at the cut; nothing when the device has no block."""
         if not self.split:
             return Work(0.0, 0.0)
-        return self._work(self._backward_flops(0, self.split), self._device_traffic, KERNELS_PER_BLOCK * self.split)
+        kernels = BLOCK_BACKWARD_KERNELS * self.split
+        return _work(self._backward_flops(0, self.split), self._device_traffic, kernels)
 
     @cached_property
     def server_forward(self) -> Work:
         """The server's blocks and the head, forward, for this device's batch alone."""
-        blocks = self.shape.num_blocks - self.split
-        return self._work(self._forward_flops(blocks) + self._head_flops, self._server_traffic, self._server_kernels)
+        kernels = HEAD_KERNELS + BLOCK_FORWARD_KERNELS * self._server_blocks
+        return _work(self._forward_flops(self._server_blocks) + self._head_flops, self._server_traffic, kernels)
 
     @cached_property
     def server_backward(self) -> Work:
         """Head and the server's blocks, backward, down to the gradient at the cut."""
         operations = self._backward_flops(self.split, self.shape.num_blocks) + self._head_flops
-        return self._work(operations, self._server_traffic, self._server_kernels)
+        kernels = HEAD_KERNELS + BLOCK_BACKWARD_KERNELS * self._server_blocks
+        return _work(operations, self._server_traffic, kernels)
 
     @cached_property
     def activation_bytes(self) -> int:
@@ -123,20 +140,27 @@ class SplitWorkload:
     def parameter_counts(self) -> ParameterCounts:
         """Adapter parameters of the device and of the server."""
         block = self.lora.block_parameters(self.shape)
-        return ParameterCounts(block * self.split, block * (self.shape.num_blocks - self.split))
+        return ParameterCounts(block * self.split, block * self._server_blocks)
 
-    def _forward_flops(self, blocks: int) -> float:
+    @property
+    def _server_blocks(self) -> int:
+        return self.shape.num_blocks - self.split
+
+    def _forward_flops(self, blocks: int) -> int:
         return blocks * self.positions * flops.block_forward(self.shape, self.lora, self.tokens)
 
-    def _backward_flops(self, start: int, stop: int) -> float:
+    def _backward_flops(self, start: int, stop: int) -> int:
         return self.positions * sum(
             flops.block_backward(self.shape, self.lora, self.tokens, first=block == 0) for block in range(start, stop)
         )
 
     @property
-    def _head_flops(self) -> float:
-        positions = self.positions if self.head_positions is None else self.head_positions
-        return positions * flops.head(self.shape)
+    def _head_flops(self) -> int:
+        return self._head_positions * flops.head(self.shape)
+
+    @property
+    def _head_positions(self) -> int:
+        return self.positions if self.head_positions is None else self.head_positions
 
     @property
     def _device_traffic(self) -> _Traffic:
@@ -145,25 +169,19 @@ class SplitWorkload:
 
     @property
     def _server_traffic(self) -> _Traffic:
-        blocks = self.shape.num_blocks - self.split
-        positions = self.positions if self.head_positions is None else self.head_positions
         head = FLOAT_BYTES * self.shape.vocab_size * self.shape.width
-        logits = FLOAT_BYTES * positions * self.shape.vocab_size
-        return _Traffic(self._weights(blocks) + head, self._saved(blocks) + logits)
+        logits = FLOAT_BYTES * self._head_positions * self.shape.vocab_size
+        return _Traffic(self._weights(self._server_blocks) + head, self._saved(self._server_blocks) + logits)
 
-    @property
-    def _server_kernels(self) -> int:
-        return KERNELS_PER_BLOCK * (self.shape.num_blocks - self.split) + KERNELS_OF_HEAD
-
-    def _weights(self, blocks: int) -> float:
+    def _weights(self, blocks: int) -> int:
         return FLOAT_BYTES * self.shape.block_parameters * blocks
 
-    def _saved(self, blocks: int) -> float:
+    def _saved(self, blocks: int) -> int:
         return saved_activation_bytes(self.shape, self.batch, self.tokens) * blocks
 
-    @staticmethod
-    def _work(operations: float, traffic: _Traffic, kernels: int) -> Work:
-        return Work(operations, traffic.weights + traffic.activations, kernels)
+
+def _work(operations: int, traffic: _Traffic, kernels: int) -> Work:
+    return Work(float(operations), float(traffic.weights + traffic.activations), kernels)
 
 
 def server_work(workloads: Sequence[SplitWorkload]) -> Work:
@@ -175,11 +193,11 @@ def server_work(workloads: Sequence[SplitWorkload]) -> Work:
     operations = sum(each.server_forward.flops + each.server_backward.flops for each in workloads)
     activations = sum(each._server_traffic.activations for each in workloads)
     weights = max(each._server_traffic.weights for each in workloads)
-    kernels = max(each._server_kernels for each in workloads)
-    return Work(operations, 2 * (activations + weights), 2 * kernels)
+    kernels = max(each.server_forward.kernels + each.server_backward.kernels for each in workloads)
+    return Work(operations, float(2 * (activations + weights)), kernels)
 
 
 def aggregation_work(workloads: Sequence[SplitWorkload]) -> Work:
     """Weighted mean of the devices' adapters: read every one, multiply and add, write the mean."""
     parameters = [each.parameter_counts.client for each in workloads]
-    return Work(2.0 * sum(parameters), FLOAT_BYTES * (sum(parameters) + max(parameters)), kernels=1)
+    return Work(2.0 * sum(parameters), float(FLOAT_BYTES * (sum(parameters) + max(parameters))), kernels=1)
