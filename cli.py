@@ -8,17 +8,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
+import click
 import typer
-from rich.console import Console
+
+from simulator.failure import RunFailed
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
     help="Train a split GPT-2 with LoRA for simulated devices, and know what it would cost in the field.",
 )
 
@@ -35,47 +39,55 @@ def run(  # noqa: PLR0913 -- one parameter an option
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: runs/NAME/TIME-SEED)")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the scenario's seed")] = None,
     timing_only: Annotated[bool, typer.Option("--timing-only", help="Same messages, no training, no torch")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else")] = False,
 ) -> None:
     """Run a scenario: train for real, in virtual time."""
     from simulator import session  # noqa: PLC0415 -- so that --help answers at once
 
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
-    outcome = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=json_)
-    if json_:
-        print(json.dumps(outcome, indent=2, allow_nan=False))
+    summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json)
+    if as_json:
+        print(json.dumps(summary, indent=2, allow_nan=False))
 
 
 @app.command()
 def flows(
     file: Annotated[Path, typer.Argument(help="Links and flows as JSON; see docs/network.md")],
-    model: Annotated[str, typer.Option(help="pure (max-min and latency) or tcp")] = "tcp",
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+    model: Annotated[str, typer.Option(help="pure (max-min sharing and latency) or tcp")] = "tcp",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """Time flows over links: the network alone."""
-    from netmodels.case import finish_times, read  # noqa: PLC0415
+    from netmodels.case import finish_times, read  # noqa: PLC0415 -- as above
     from netmodels.tcp import find_model  # noqa: PLC0415
 
-    finish_s = finish_times(read(file), find_model(model))
-    if json_:
+    transport = find_model(model)
+    finish_s = finish_times(read(file), transport)
+    stuck = [flow for flow, when_s in finish_s.items() if when_s == float("inf")]
+    if stuck:
+        raise ValueError(f"{file}: flows that never finish, for want of capacity: {', '.join(stuck)}")
+    if as_json:
         print(json.dumps({"finish_s": finish_s}, allow_nan=False))
-        return
-    for flow, when_s in finish_s.items():
-        print(f"{flow}\t{when_s:.6f} s")
+    else:
+        for flow, when_s in finish_s.items():
+            print(f"{flow}\t{when_s:.6f} s")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run; a user's mistake or a failed run is one sentence on standard error, never a traceback."""
-    from simulator.session import RunFailed  # noqa: PLC0415
-
     try:
-        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
-    except typer.Abort:
-        code = 130
-    except (ValueError, OSError, RunFailed) as error:
-        code = 1
+        return int(app(args=None if argv is None else list(argv), standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        print("splitwire: interrupted; the rounds so far are in the run's folder", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ValueError as error:
         print(f"splitwire: {error}", file=sys.stderr)
-    return int(code or 0)
+        return BAD_INPUT
+    except (OSError, RunFailed) as error:
+        print(f"splitwire: {error}", file=sys.stderr)
+        return FAILED
 
 
 if __name__ == "__main__":

@@ -1,6 +1,96 @@
-"""One run from the command line's point of view: scenario file, view, results folder, summary, errors in a sentence."""
+"""One run as the command line sees it: a scenario file, a view, a results folder, a summary."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from devices.catalog import find
+from simulator import world
+from simulator.clock import Stalled
+from simulator.failure import RunFailed
+from simulator.record import Observer
+from simulator.run_folder import FolderObserver, RunFolder, default_path, manifest
+from simulator.scenario import Scenario, dump, load
+from simulator.views.info import RunInfo
+from simulator.views.live import LiveView
+from simulator.views.plain import PlainView
+from simulator.views.silent import SilentView
+from simulator.views.summary import print_summary
+
+
+def run(
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    out: Path | None = None,
+    timing_only: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run a scenario file and return the contents of its summary.json.
+
+    ``quiet`` prints nothing. Raises ValueError for bad input, RunFailed for a run that cannot end, OSError where the
+    results cannot be written.
+    """
+    scenario = load(path, overrides)
+    world.check_memory(scenario)
+    info = describe(scenario, timing_only=timing_only)
+    folder = RunFolder.create(out or default_path(scenario.name, scenario.seed, datetime.now(UTC)))
+    folder.write_scenario(dump(scenario))
+    folder.write_manifest(manifest(seed=scenario.seed, command=sys.argv, provenance=provenance(scenario)))
+    console = Console()
+    with _view(info, console, quiet=quiet) as view:
+        try:
+            outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
+        except Stalled as error:
+            raise RunFailed(
+                f"{type(error).__name__}: {error}\nreproduce: splitwire run {path} --seed {scenario.seed}"
+            ) from error
+    folder.write_manifest(manifest(seed=scenario.seed, command=sys.argv, provenance=provenance(scenario)))
+    folder.write_tables(outcome.record.messages, outcome.record.computes)
+    folder.write_summary(outcome.summary)
+    if not quiet:
+        print_summary(console, info, outcome.record.rounds, {**outcome.summary, "folder": str(folder.path)})
+    return outcome.summary
+
+
+def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
+    """What a view shows of a scenario."""
+    splits = sorted({group.split for group in scenario.groups})
+    server = find(scenario.server.profile)
+    return RunInfo(
+        name=scenario.name,
+        algorithm=scenario.algorithm,
+        rounds=scenario.training.rounds,
+        num_devices=scenario.fleet_size,
+        model="nothing (timing only)" if timing_only else scenario.model.name,
+        timed_as=scenario.timed_model if timing_only else scenario.model.timed_as,
+        split=f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0]),
+        network=scenario.network.model,
+        server=server.name if scenario.server.speed == 1 else f"{scenario.server.speed:g} x {server.name}",
+        seed=scenario.seed,
+        groups=[(group.name, find(group.profile).name, group.count, group.access) for group in scenario.groups],
+    )
+
+
+def provenance(scenario: Scenario) -> dict[str, Any]:
+    """Where every cost of a run comes from."""
+    profiles = {group.profile for group in scenario.groups} | {scenario.server.profile, scenario.aggregator.profile}
+    return {
+        "devices": {name: find(name).provenance for name in sorted(profiles)},
+        "compute": f"roofline over the FLOPs and bytes of {scenario.timed_model}, computed from its config",
+        "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
+        "network": f"{scenario.network.model}: max-min sharing, docs/network.md; rates are the scenario's own",
+    }
+
+
+def _view(info: RunInfo, console: Console, *, quiet: bool) -> AbstractContextManager[Observer]:
+    if quiet:
+        return SilentView()
+    return LiveView(info, console) if console.is_terminal else PlainView(info, console)

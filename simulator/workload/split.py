@@ -45,7 +45,7 @@ class SplitWorkload:
     Work is (FLOPs, bytes moved, kernel launches). FLOPs are exact counts of matrix products (`flops`). Bytes moved in
     one direction are the frozen weights once plus the saved activations once (written forward, read backward), all in
     float32: an estimate, good to tens of per cent. With 64 tokens or more it leaves GPT-2 blocks above 25 FLOPs a byte,
-    compute-bound on most processors. The optimizer's step is left out of all three: it touches adapters only.
+    compute-bound on CPUs. The optimizer's step is left out of all three: it touches adapters only.
 
     With ``split`` 0 the device only embeds: it has no adapter, gets no gradient, and the server's part is the whole
     model's work, also that of an unsplit one. With ``split`` L the server keeps the last norm and the head, and no

@@ -1,0 +1,5 @@
+"""What a run that cannot end raises."""
+
+
+class RunFailed(RuntimeError):
+    """A run that began and could not end; the message says why and how to see it again. Exit code 1."""
