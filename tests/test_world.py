@@ -1,0 +1,105 @@
+"""Whole runs: golden traces, determinism, equal times with and without training, refusals before the start."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from devices.memory import DoesNotFit
+from simulator import world
+from simulator.clock import HorizonReached
+from simulator.record import Record
+from simulator.scenario import load
+
+
+def sentences(record: Record) -> str:
+    """A trace that a person can read: virtual time, actor, sentence; in order of time."""
+    lines = []
+    for row in record.computes:
+        lines.append((row.start_s, row.actor, f"begins {row.what} of round {row.round} ({row.flops:.0f} FLOP)"))
+        lines.append((row.end_s, row.actor, f"has done {row.what} of round {row.round}"))
+    for row in record.messages:
+        what = f"{row.kind} of round {row.round}"
+        lines.append((row.queued_s, row.sender, f"sends {what} to {row.receiver} ({row.size_bytes} bytes)"))
+        lines.append((row.delivered_s, row.receiver, f"has {what} from {row.sender}"))
+    for row in record.rounds[1:]:
+        lines.append((row.end_s, row.slowest, f"closes round {row.round}"))
+    lines.sort(key=lambda line: line[0])
+    return "".join(f"{time_s:11.6f}  {actor:10}  {sentence}\n" for time_s, actor, sentence in lines)
+
+
+@pytest.mark.parametrize("name", ["two_devices", "four_phones"])
+def test_what_happens_is_what_happened_before(name, scenarios, golden):
+    outcome = world.run(load(scenarios / f"{name}.yaml"), timing_only=True)
+    golden(f"{name}.trace", sentences(outcome.record))
+
+
+def train(scenarios, *overrides):
+    return world.run(load(scenarios / "four_phones.yaml", overrides))
+
+
+def test_two_runs_with_one_seed_have_equal_traces_and_equal_losses(scenarios):
+    first, second = train(scenarios), train(scenarios)
+    assert first.summary["trace_hash"] == second.summary["trace_hash"]
+    assert [row.train_loss for row in first.record.rounds[1:]] == [row.train_loss for row in second.record.rounds[1:]]
+    assert [row.loss for row in first.record.rounds] == [row.loss for row in second.record.rounds]
+    assert first.summary["perplexity"] == pytest.approx(math.exp(first.summary["loss"]))
+
+
+def test_another_seed_is_another_run(scenarios):
+    first, second = train(scenarios), train(scenarios, "seed=5")
+    assert first.summary["trace_hash"] != second.summary["trace_hash"]
+    assert first.summary["loss"] != second.summary["loss"]
+
+
+def test_training_takes_no_virtual_time(scenarios):
+    """A run that trains nothing has the trace of the run that does."""
+    trained = train(scenarios)
+    timed = world.run(load(scenarios / "four_phones.yaml"), timing_only=True)
+    assert timed.summary["trace_hash"] == trained.summary["trace_hash"]
+    assert timed.summary["perplexity"] is None
+
+
+def test_the_network_changes_the_time_but_not_what_is_learned(scenarios):
+    fast, slow = train(scenarios), train(scenarios, "network.access.lte.up=1 Mbit/s")
+    assert slow.summary["virtual_s"] > fast.summary["virtual_s"] + 1
+    assert slow.summary["loss"] == fast.summary["loss"]
+    assert slow.summary["bytes_up"] == fast.summary["bytes_up"]
+
+
+def test_grouping_for_memory_does_not_change_what_is_learned(scenarios):
+    whole, groups = train(scenarios), train(scenarios, "training.memory=1 MiB")
+    assert groups.summary["loss"] == pytest.approx(whole.summary["loss"], rel=1e-5)
+
+
+def test_every_message_arrives_after_its_latency_and_its_bytes(scenarios):
+    record = train(scenarios).record
+    assert record.messages
+    for row in record.messages:
+        latency_s = 0.030 if row.sender in {"low", "mid"} or row.receiver in {"low", "mid"} else 0.005
+        fastest_bps = {"up": 24e6, "down": 60e6}[row.direction] if latency_s == 0.030 else 300e6
+        assert row.delivered_s - row.queued_s >= latency_s + 8 * row.size_bytes / fastest_bps
+        assert row.wire_bytes >= row.size_bytes / 0.97
+    assert sum(record.bytes_by_kind.values()) == record.bytes_up + record.bytes_down
+
+
+def test_a_device_that_cannot_hold_its_part_is_refused_with_both_byte_counts(scenarios):
+    """Pi 3B+ with 1 GB and 11 blocks of GPT-2 at 8 x 1024 positions."""
+    overrides = ["devices.0.profile=raspberry-pi-3b-plus", "devices.0.split=11", "training.batch=8"]
+    with pytest.raises(DoesNotFit, match=r"low.*needs .* bytes\).*usable .* bytes\)"):
+        world.run(load(scenarios / "four_phones.yaml", overrides), timing_only=True)
+
+
+def test_a_run_ends_at_its_horizon_and_says_who_waited(scenarios):
+    with pytest.raises(HorizonReached, match="server on server.activations"):
+        world.run(load(scenarios / "four_phones.yaml", ["horizon=100 ms"]), timing_only=True)
+
+
+def test_a_single_device_waits_for_nobody(scenarios):
+    """With one device, the server never waits for anybody else: the run is the sum of its parts."""
+    overrides = ["devices=[{name: only, profile: phone-mid, count: 1, access: wifi, speed_spread: 0}]"]
+    outcome = world.run(load(scenarios / "four_phones.yaml", overrides), timing_only=True)
+    assert outcome.summary["blame"]["waiting"] == pytest.approx(0.0, abs=1e-9)
+    assert sum(outcome.summary["blame"].values()) == pytest.approx(outcome.summary["virtual_s"], rel=1e-9)
+
