@@ -33,7 +33,7 @@ def _splitwire() -> None:
 
 
 @app.command()
-def run(  # noqa: PLR0913 -- one parameter an option
+def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: runs/NAME/TIME-SEED)")] = None,

@@ -81,7 +81,7 @@ class Message:
     kind: Kind
     round: int
     size_bytes: int
-    payload: object = field(default=None, compare=False, repr=False)
+    payload: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a message."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,12 @@ from devices.catalog import find
 from simulator import world
 from simulator.clock import Stalled
 from simulator.failure import RunFailed
-from simulator.record import Observer
 from simulator.run_folder import FolderObserver, RunFolder, default_path, manifest
 from simulator.scenario import Scenario, dump, load
-from simulator.views.info import RunInfo
-from simulator.views.live import LiveView
-from simulator.views.plain import PlainView
-from simulator.views.silent import SilentView
+from simulator.views.choose import choose_view
+from simulator.views.info import Group, RunInfo
 from simulator.views.summary import print_summary
+from simulator.views.tally import traffic
 
 
 def run(
@@ -43,20 +40,29 @@ def run(
     info = describe(scenario, timing_only=timing_only)
     folder = RunFolder.create(out or default_path(scenario.name, scenario.seed, datetime.now(UTC)))
     folder.write_scenario(dump(scenario))
-    folder.write_manifest(manifest(seed=scenario.seed, command=sys.argv, provenance=provenance(scenario)))
+    started = datetime.now(UTC)
+
+    def write_manifest() -> None:
+        folder.write_manifest(
+            manifest(seed=scenario.seed, started=started, command=sys.argv, provenance=provenance(scenario))
+        )
+
+    write_manifest()
     console = Console()
-    with _view(info, console, quiet=quiet) as view:
+    with choose_view(info, console, silent=quiet) as view:
         try:
             outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
         except Stalled as error:
             raise RunFailed(
                 f"{type(error).__name__}: {error}\nreproduce: splitwire run {path} --seed {scenario.seed}"
             ) from error
-    folder.write_manifest(manifest(seed=scenario.seed, command=sys.argv, provenance=provenance(scenario)))
+    write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
     folder.write_summary(outcome.summary)
     if not quiet:
-        print_summary(console, info, outcome.record.rounds, {**outcome.summary, "folder": str(folder.path)})
+        record = outcome.record
+        summary = {**outcome.summary, "folder": str(folder.path)}
+        print_summary(console, info, record.rounds, summary, traffic=traffic(record.messages))
     return outcome.summary
 
 
@@ -75,7 +81,7 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
         network=scenario.network.model,
         server=server.name if scenario.server.speed == 1 else f"{scenario.server.speed:g} x {server.name}",
         seed=scenario.seed,
-        groups=[(group.name, find(group.profile).name, group.count, group.access) for group in scenario.groups],
+        groups=[Group(group.name, group.profile, group.count, group.access) for group in scenario.groups],
     )
 
 
@@ -88,9 +94,3 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
         "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
         "network": f"{scenario.network.model}: max-min sharing, docs/network.md; rates are the scenario's own",
     }
-
-
-def _view(info: RunInfo, console: Console, *, quiet: bool) -> AbstractContextManager[Observer]:
-    if quiet:
-        return SilentView()
-    return LiveView(info, console) if console.is_terminal else PlainView(info, console)

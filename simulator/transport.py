@@ -7,7 +7,7 @@ over as it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -34,6 +34,7 @@ class Transport(Protocol):
 class _Leaving:
     """A message whose bits are still leaving."""
 
+    id: int
     message: Message
     queued_s: float
     left: asyncio.Future[None]
@@ -50,7 +51,7 @@ class SimulatedTransport:
         """Take the network, the routes between its ends, and where to note messages."""
         self._network, self._topology, self._record = network, topology, record
         self._mailboxes: dict[tuple[str, Kind], Mailbox[Message]] = {}
-        self._leaving: dict[int, _Leaving] = {}
+        self._leaving: dict[Hashable, _Leaving] = {}
         self._ids = count()
         self._timer: asyncio.TimerHandle | None = None
         self._rearming = False
@@ -69,7 +70,7 @@ class SimulatedTransport:
             connection=(sender, receiver),
             ack_route=self._topology.route(receiver, sender),
         )
-        leaving = self._leaving[flow_id] = _Leaving(message, queued_s, loop.create_future())
+        leaving = self._leaving[flow_id] = _Leaving(flow_id, message, queued_s, loop.create_future())
         self._changed()
         try:
             await leaving.left
@@ -77,7 +78,7 @@ class SimulatedTransport:
             if self._leaving.pop(flow_id, None):
                 self._network.cancel(loop.time(), flow_id)
                 self._changed()
-                self._note(flow_id, leaving, loop.time(), float("nan"), "cancelled")
+                self._note(leaving, loop.time(), float("nan"), "cancelled")
             raise
 
     async def receive(self, actor: str, kind: Kind) -> Message:
@@ -109,7 +110,7 @@ class SimulatedTransport:
         self._rearm()
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
-        self._note(completion.flow_id, leaving, completion.sent_s, completion.delivered_s, "delivered")
+        self._note(leaving, completion.sent_s, completion.delivered_s, "delivered")
         self._mailbox(leaving.message.receiver, leaving.message.kind).put(leaving.message)
 
     def _mailbox(self, actor: str, kind: Kind) -> Mailbox[Message]:
@@ -118,11 +119,11 @@ class SimulatedTransport:
             self._mailboxes[key] = Mailbox(f"{actor}.{kind}")
         return self._mailboxes[key]
 
-    def _note(self, flow_id: int, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
+    def _note(self, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
         message = leaving.message
         self._record.message(
             MessageRow(
-                flow_id,
+                leaving.id,
                 message.round,
                 message.kind,
                 message.sender,

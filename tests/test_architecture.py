@@ -77,7 +77,9 @@ def test_only_the_training_folder_names_torch():
 
 def test_a_fresh_interpreter_that_imports_everything_else_has_not_loaded_torch():
     wanted = [name for name in modules() if not name.startswith("simulator.training")]
-    code = f"import sys, importlib\nfor name in {wanted!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    code = (
+        f"import sys, importlib\nfor name in {wanted!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
 

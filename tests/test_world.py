@@ -25,7 +25,7 @@ def sentences(record: Record) -> str:
         lines.append((row.delivered_s, row.receiver, f"has {what} from {row.sender}"))
     for row in record.rounds[1:]:
         lines.append((row.end_s, row.slowest, f"closes round {row.round}"))
-    lines.sort(key=lambda line: line[0])
+    lines.sort(key=lambda line: (line[0], not line[2].startswith("has")))  # what arrives comes before what it starts
     return "".join(f"{time_s:11.6f}  {actor:10}  {sentence}\n" for time_s, actor, sentence in lines)
 
 
@@ -102,4 +102,3 @@ def test_a_single_device_waits_for_nobody(scenarios):
     outcome = world.run(load(scenarios / "four_phones.yaml", overrides), timing_only=True)
     assert outcome.summary["blame"]["waiting"] == pytest.approx(0.0, abs=1e-9)
     assert sum(outcome.summary["blame"].values()) == pytest.approx(outcome.summary["virtual_s"], rel=1e-9)
-

@@ -1,0 +1,122 @@
+"""The sections of a frame: progress, clocks, bytes, learning, and the slowest devices."""
+
+from __future__ import annotations
+
+import math
+
+from rich.table import Table
+from rich.text import Text
+
+from simulator.views import format as f
+from simulator.views.palette import ACCENT, BAD, GOOD, LABEL, STRONG, Pen, ink_of
+from simulator.views.pieces import LABEL_WIDTH, grid, line, progress_bar
+from simulator.views.snapshot import Snapshot
+
+MAX_NAME = 18  # characters of a device's name
+CLOCK_WIDTH = 17  # "23 h 59 min 59 s"
+WIDE = 90  # columns from which the last heading is spelt out
+PARTS = ("compute", "uplink", "downlink", "waiting")
+
+
+def progress(now: Snapshot, width: int) -> Text:
+    """Rounds done, as a number and as a bar."""
+    done, total = now.tally.rounds_done, now.info.rounds
+    share = done / total if total else 1.0
+    text = Text(f"{f'round {done}/{total}':<{LABEL_WIDTH - 2}}  ", STRONG, no_wrap=True)
+    percent = f"{100 * share:5.0f} %"
+    return text.append_text(progress_bar(share, max(0, width - len(text) - len(percent)))).append(percent)
+
+
+def clocks(now: Snapshot, *, stacked: bool = False) -> list[Text]:
+    """Both clocks, each with its name and whose it is; speed-up and time left beside them or, stacked, below."""
+    virtual_s, real_s = now.tally.now_s, now.real_s
+    speed = Text(f.factor(virtual_s / real_s) if virtual_s and real_s else f.UNKNOWN, STRONG)
+    first = _clock("virtual time", f.duration(virtual_s), f"bold {ACCENT}", "in the field")
+    second = _clock("real time", f.elapsed(real_s), STRONG, "this machine")
+    if stacked:
+        return [first, second, line("speed-up", speed), line("time left", _left(now))]
+    return [first.append(f"{'':4}speed-up   ", LABEL) + speed, second.append(f"{'':4}time left  ", LABEL) + _left(now)]
+
+
+def _clock(label: str, value: str, style: str, whose: str) -> Text:
+    """Values are padded, so that a clock that goes on does not push the rest about."""
+    return line(label, Text.assemble((f"{value:<{CLOCK_WIDTH}}", style), (whose, LABEL)))
+
+
+def _left(now: Snapshot) -> Text:
+    if now.state == "stopped":
+        return Text("stopped", BAD)
+    if now.tally.last is None or now.tally.rounds_done < now.info.rounds:
+        return Text(f.UNKNOWN if math.isnan(now.left_s) else f"{f.elapsed(now.left_s)} (real)")
+    return Text("done", GOOD)
+
+
+def traffic(now: Snapshot) -> list[Text]:
+    """Bytes so far, of the whole fleet and of the average device."""
+    devices = max(1, now.info.num_devices)
+    lines = []
+    for label, size_bytes in (("sent up", now.tally.bytes_up), ("sent down", now.tally.bytes_down)):
+        each = f"{f.size(size_bytes / devices)} per {now.info.noun}"
+        lines.append(line(label, Text.assemble((f"{f.size(size_bytes):<{CLOCK_WIDTH}}", STRONG), (each, LABEL))))
+    return lines
+
+
+def learning(now: Snapshot, width: int) -> list[Text]:
+    """Perplexity and training loss, one line each, with a sparkline where there is room."""
+    perplexity, loss = _perplexity(now), Text(f.loss(now.tally.train_loss), STRONG)
+    start = max(perplexity.cell_len, loss.cell_len) + 2
+    room = min(40, width - LABEL_WIDTH - start)
+    for text, values in ((perplexity, now.tally.perplexities), (loss, now.tally.train_losses)):
+        text.pad_right(start - text.cell_len)
+        text.append(f.sparkline(values, room), ACCENT)
+    return [line("perplexity", perplexity), line("train loss", loss)]
+
+
+def charts(now: Snapshot, width: int) -> list[Text]:
+    """Perplexity and training loss, each above a curve that grows to the right as the run goes on."""
+    share = now.tally.rounds_done / now.info.rounds if now.info.rounds else 1.0
+    drawn = max(1, round(min(1.0, share) * width))
+    lines = []
+    for label, value, values in (
+        ("perplexity", _perplexity(now), now.tally.perplexities),
+        ("train loss", Text(f.loss(now.tally.train_loss), STRONG), now.tally.train_losses),
+    ):
+        lines.append(line(label, value))
+        lines += [Text(row, ACCENT, no_wrap=True) for row in f.chart(values, drawn, 2)]
+    return lines
+
+
+def _perplexity(now: Snapshot) -> Text:
+    before, after = now.tally.perplexity_before, now.tally.perplexity
+    if math.isnan(after):
+        return Text("not taken: times and bytes only", LABEL)
+    return Text.assemble(
+        f"{f.perplexity(before)} → ",
+        (f.perplexity(after), f"bold {ACCENT}"),
+        (f"  {f.change(before, after)}", BAD if after > before else GOOD),
+        ("  validation", LABEL),
+    )
+
+
+def slowest(now: Snapshot, pen: Pen, width: int) -> Table:
+    """Where the slowest devices spend their average round, and the mean of all devices."""
+    mean = now.ranking.mean
+    rows = [(time.device, time, f"{time.rounds_last}x" if time.rounds_last else "", "") for time in now.ranking.slowest]
+    if mean:
+        rows.append((f"mean of {now.ranking.devices}", mean, "", LABEL))
+    title, last = f"slowest {now.info.noun}s", "last" if width < WIDE else "came last"
+    names = min(MAX_NAME, max([len(title), *(len(name) for name, *_ in rows)]))
+    numbers = [[f.duration(part_s) for part_s in time[1:5]] for _, time, *_ in rows]
+    wide = [max([len(part), *(len(row[index]) for row in numbers)]) for index, part in enumerate(PARTS)]
+    room = max(6, width - names - sum(wide) - len(last) - 2 * 6)
+    longest_s = max((time.span_s for _, time, *_ in rows), default=0.0)
+    table = grid([], "lrrrrlr")
+    heads = [Text(part, ink_of(part).style) for part in PARTS]
+    table.add_row(Text(title, LABEL), *heads, Text("average round"[:room].ljust(room), LABEL), Text(last, LABEL))
+    for (name, time, count, style), texts in zip(rows, numbers, strict=True):
+        cells = round(room * time.span_s / longest_s) if longest_s else 0
+        bar = pen.bar(list(zip(PARTS, time[1:5], strict=True)), cells)
+        short = Text(name, style, overflow="ellipsis")
+        short.truncate(names, overflow="ellipsis")
+        table.add_row(short, *(Text(text, style) for text in texts), bar, count)
+    return table
