@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-import click
 import typer
 
 from simulator.failure import RunFailed
@@ -45,7 +44,11 @@ def run(
     from simulator import session  # noqa: PLC0415 -- so that --help answers at once
 
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
-    summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json)
+    try:
+        summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json)
+    except KeyboardInterrupt:
+        print("splitwire: interrupted; the rounds so far are in the run's folder", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
 
@@ -75,19 +78,16 @@ def flows(
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run; a user's mistake or a failed run is one sentence on standard error, never a traceback."""
     try:
-        return int(app(args=None if argv is None else list(argv), standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        print("splitwire: interrupted; the rounds so far are in the run's folder", file=sys.stderr)
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        app(args=None if argv is None else list(argv))
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
     except ValueError as error:
         print(f"splitwire: {error}", file=sys.stderr)
         return BAD_INPUT
     except (OSError, RunFailed) as error:
         print(f"splitwire: {error}", file=sys.stderr)
         return FAILED
+    return 0
 
 
 if __name__ == "__main__":

@@ -56,14 +56,49 @@ FOODS: Final[dict[str, Food]] = {
 TYPES: Final = ("pub", "bistro", "cafe", "tavern", "diner", "canteen", "inn", "wine bar", "tea house", "eatery")
 
 _ADJECTIVES: Final = tuple(
-    ["Copper", "Golden", "Silver", "Crooked", "Quiet", "Velvet", "Amber", "Hidden", "Rusty", "Painted", "Winter", "Lucky", "Iron", "Scarlet", "Wandering"]
+    [
+        "Copper",
+        "Golden",
+        "Silver",
+        "Crooked",
+        "Quiet",
+        "Velvet",
+        "Amber",
+        "Hidden",
+        "Rusty",
+        "Painted",
+        "Winter",
+        "Lucky",
+        "Iron",
+        "Scarlet",
+        "Wandering",
+    ]
 )
 _NOUNS: Final = tuple(
-    ["Heron", "Fox", "Kettle", "Lantern", "Anchor", "Barrel", "Orchard", "Badger", "Compass", "Thistle", "Sparrow", "Ladle", "Otter", "Acorn", "Raven", "Mill"]
+    [
+        "Heron",
+        "Fox",
+        "Kettle",
+        "Lantern",
+        "Anchor",
+        "Barrel",
+        "Orchard",
+        "Badger",
+        "Compass",
+        "Thistle",
+        "Sparrow",
+        "Ladle",
+        "Otter",
+        "Acorn",
+        "Raven",
+        "Mill",
+    ]
 )
 _SURNAME_STARTS: Final = tuple(["Tol", "Mar", "Hal", "Bren", "Cor", "Dun", "Fen", "Gar", "Kes", "Lor", "Pel", "Wil"])
 _SURNAME_ENDS: Final = tuple(["wick", "den", "ley", "mont", "ster", "by", "ton", "combe"])
-_SYLLABLES: Final = tuple(["va", "lo", "ri", "ne", "ta", "ku", "mi", "so", "ze", "ba", "do", "fi", "ga", "pe", "ru", "na"])
+_SYLLABLES: Final = tuple(
+    ["va", "lo", "ri", "ne", "ta", "ku", "mi", "so", "ze", "ba", "do", "fi", "ga", "pe", "ru", "na"]
+)
 _KITCHENS: Final = ("Kitchen", "Table", "Larder", "Corner")
 _TOWN_STARTS: Final = tuple(["Ash", "Old", "Stone", "Elm", "Fair", "Green", "Wood", "Clay"])
 _TOWN_ENDS: Final = tuple(["brook", "grove", "haven", "worth", "ford", "side"])

@@ -1,0 +1,155 @@
+"""The command line as a user meets it: what it prints, what it writes, how it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+
+ROOT = Path(__file__).parents[1]
+FOUR = str(ROOT / "scenarios" / "four_phones.yaml")
+CASES = ROOT / "tests" / "data" / "network"
+KEYS = {
+    "virtual_s", "wall_s", "rounds", "tokens", "loss", "perplexity", "bytes_up", "bytes_down", "bytes_by_kind",
+    "trace_hash", "blame",
+}  # fmt: skip
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_json_is_one_object_with_the_summary_and_nothing_else(capsys, tmp_path):
+    code, out, err = run(capsys, "run", FOUR, "--json", "--out", str(tmp_path / "r"))
+    assert (code, err) == (0, "")
+    summary = json.loads(out)
+    assert set(summary) >= KEYS
+    assert summary["rounds"] == 2
+    assert summary["tokens"] == 2 * 4 * 1 * 64
+    assert sum(summary["bytes_by_kind"].values()) == summary["bytes_up"] + summary["bytes_down"]
+    assert summary == json.loads((tmp_path / "r" / "summary.json").read_text())
+
+
+def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):
+    folder = tmp_path / "r"
+    assert run(capsys, "run", FOUR, "--timing-only", "--out", str(folder))[0] == 0
+    names = {"scenario.yaml", "manifest.json", "messages.parquet", "compute.parquet", "rounds.csv", "summary.json"}
+    assert {entry.name for entry in folder.iterdir()} == names
+    rounds = list(csv.DictReader((folder / "rounds.csv").open()))
+    assert [row["round"] for row in rounds] == ["0", "1", "2"]
+    assert rounds[1]["end_s"] == rounds[2]["start_s"]
+    import pyarrow.parquet as parquet
+
+    messages = parquet.read_table(folder / "messages.parquet").to_pydict()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert sum(messages["size_bytes"]) == summary["bytes_up"] + summary["bytes_down"]
+    assert set(messages["kind"]) == {"activations", "gradients", "adapter"}
+
+
+def test_the_resolved_scenario_beside_the_results_runs_to_the_same_trace(capsys, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    run(capsys, "run", FOUR, "--timing-only", "--out", str(first), "--set", "training.rounds=3", "--seed", "9")
+    run(capsys, "run", str(first / "scenario.yaml"), "--timing-only", "--out", str(second))
+    hashes = [json.loads((folder / "summary.json").read_text())["trace_hash"] for folder in (first, second)]
+    assert hashes[0] == hashes[1]
+
+
+def test_lines_for_a_pipe_name_both_clocks_and_both_models(capsys, tmp_path):
+    _, out, _ = run(capsys, "run", FOUR, "--out", str(tmp_path / "r"))
+    assert "virtual" in out
+    assert "real" in out
+    assert "mini, timed as gpt2" in out
+    assert "\x1b" not in out  # no escape codes in a pipe
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nowhere.yaml"], ["nowhere.yaml", "no such file"]),
+        (["run", "scenarios/100_phone.yaml"], ["did you mean", "100_phones.yaml"]),
+        (["run", FOUR, "--set", "model.split=13"], ["model.split", "0..12", "12 blocks", "got 13"]),
+        (["run", FOUR, "--set", "training.rounds=0"], ["training.rounds", ">= 1", "got 0"]),
+        (["run", FOUR, "--set", "training.ruonds=5"], ["unknown key 'ruonds'", "did you mean 'rounds'?"]),
+        (["run", FOUR, "--set", "network.access.lte.up=-1 Mbit/s"], ["network.access.lte.up", "-1 Mbit/s"]),
+        (["run", FOUR, "--set", "network.access.lte.up=nan Mbit/s"], ["network.access.lte.up", "nan"]),
+        (["run", FOUR, "--set", "network.access.lte.up=20"], ["needs a unit", "20 Mbit/s"]),
+        (["run", FOUR, "--set", "devices.1.profile=phone-mdi"], ["devices[1].profile", "did you mean 'phone-mid'?"]),
+        (["run", FOUR, "--set", "data.source=e2e"], ["data.path"]),
+        (["run", FOUR, "--set", "data={source: e2e, path: /no/such/place}"], ["data.path", "/no/such/place"]),
+        (["run", FOUR, "--set", "devices.0={profile: raspberry-pi-3b-plus, count: 1, access: lte, split: 11}",
+          "--set", "training.batch=8"], ["needs", "usable", "GiB"]),
+        (["run"], ["Missing argument"]),
+        (["runn", FOUR], ["No such command", "run"]),
+        (["flows", "nowhere.json"], ["nowhere.json"]),
+        (["flows", str(CASES / "tv_step.json"), "--model", "pur"], ["'pur'", "pure"]),
+    ],
+)  # fmt: skip
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(capsys, monkeypatch, tmp_path, arguments, expected):
+    monkeypatch.chdir(ROOT)
+    out_folder = tmp_path / "r"
+    options = ["--timing-only", "--out", str(out_folder)] if arguments[:1] == ["run"] and len(arguments) > 1 else []
+    code, out, err = run(capsys, *arguments, *options)
+    assert (code, out) == (2, "")
+    for part in expected:
+        assert part in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not out_folder.exists()
+
+
+def test_an_unreadable_model_folder_is_refused_before_anything_looks_finished(capsys, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    shipped = ROOT / "simulator" / "training" / "mini"
+    (model / "config.json").write_bytes((shipped / "config.json").read_bytes())
+    (model / "tokenizer.json").write_bytes((shipped / "tokenizer.json").read_bytes())
+    (model / "model.safetensors").write_bytes(b"not weights")
+    folder = tmp_path / "r"
+    code, out, err = run(capsys, "run", FOUR, "--json", "--out", str(folder), "--set", f"model.name={model}")
+    assert (code, out) == (2, "")
+    assert str(model) in err
+    assert "Traceback" not in err
+    assert not (folder / "summary.json").exists()
+
+
+def test_a_run_that_cannot_end_says_who_waits_and_how_to_see_it_again(capsys, tmp_path):
+    arguments = ["run", FOUR, "--timing-only", "--out", str(tmp_path / "r"), "--set", "horizon=100 ms"]
+    code, _, err = run(capsys, *arguments)
+    assert code == 1
+    assert "HorizonReached" in err
+    assert "server on server.activations" in err
+    assert "reproduce: splitwire run" in err
+    assert not (tmp_path / "r" / "summary.json").exists()
+
+
+def test_results_never_overwrite_results(capsys, tmp_path):
+    arguments = ["run", FOUR, "--timing-only", "--out", str(tmp_path / "r")]
+    assert run(capsys, *arguments)[0] == 0
+    before = (tmp_path / "r" / "summary.json").read_bytes()
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert "r" in err
+    assert (tmp_path / "r" / "summary.json").read_bytes() == before
+
+
+def test_flows_prints_the_time_of_every_flow(capsys):
+    file = CASES / "tv_step.json"
+    code, out, _ = run(capsys, "flows", str(file), "--model", "pure", "--json")
+    truth = json.loads(file.read_text())["results"]["simgrid_maxmin"]
+    assert code == 0
+    assert json.loads(out) == {"finish_s": pytest.approx(truth, rel=1e-6)}
+
+
+@pytest.mark.parametrize("verb", [[], ["run"], ["flows"]])
+def test_help_answers_without_loading_anything_heavy(verb):
+    code = f"import sys, cli\ncode = cli.main({[*verb, '--help']!r})\nprint(sorted({{'torch', 'pyarrow', 'simpy', 'numpy'}} & set(sys.modules)))\nsys.exit(code)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Usage" in result.stdout
+    assert result.stdout.strip().endswith("[]")
