@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
@@ -68,9 +68,9 @@ class RunFolder:
 
         Raises ValueError if it holds anything, be it a finished run, an interrupted one or files of somebody else.
         """
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is a file; the results need a folder")
         with _reported(path):
+            if path.exists() and not path.is_dir():
+                raise ValueError(f"{path} is a file; the results need a folder")
             path.mkdir(parents=True, exist_ok=True)
             _refuse_unless_empty(path)
         try:
@@ -114,6 +114,13 @@ class RunFolder:
             os.fsync(rounds.fileno())
         self._replace(SUMMARY, _json(mapping))
 
+    def discard(self) -> None:
+        """Take back what was written before the first round, so that the same path can be used again."""
+        for name in (SCENARIO, MANIFEST, ROUNDS):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's file in it: leave the folder
+            self.path.rmdir()
+
     def _replace(self, name: str, data: bytes) -> None:
         """Write a file in full or not at all; it is on the disk before it has its name."""
         path, part = self.path / name, self.path / f".{name}.part"
@@ -147,10 +154,9 @@ def default_path(scenario_name: str, seed: int, now: datetime, *, root: Path = P
     plain = unicodedata.normalize("NFKD", scenario_name).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:_LONGEST_NAME].strip("-.") or "run"
     first = root / name / f"{now:%Y%m%d-%H%M%S}-{seed}"
-    if not first.exists():
-        return first
     others = (first.with_name(f"{first.name}-{number}") for number in count(2))
-    return next(other for other in others if not other.exists())
+    with _reported(first):
+        return next(path for path in chain([first], others) if not path.exists())
 
 
 def manifest(
@@ -235,8 +241,8 @@ def _plain(value: object) -> object:
 
 
 def _parquet(rows: Sequence[MessageRow] | Sequence[ComputeRow], row_type: type[MessageRow | ComputeRow]) -> bytes:
-    """The table in memory: it is written by the same few lines as every other file, and fails with the same sentences."""
-    import pyarrow as pa  # noqa: PLC0415 -- takes longer to load than a small run takes
+    """The table in memory, so that it is written, and fails, like every other file."""
+    import pyarrow as pa  # noqa: PLC0415 -- 0.3 s that --help and a refused scenario need not wait for
     from pyarrow import parquet  # noqa: PLC0415
 
     numbers = {int: pa.int64(), float: pa.float64()}
@@ -285,8 +291,9 @@ def _git_commit() -> str | None:
         return None
     command = ["git", "--no-optional-locks", "-C", str(_PROJECT)]
     command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's GIT_DIR
     with suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, env=plain)
         return said.stdout.strip() or None
     return None
 

@@ -52,6 +52,9 @@ def run(
     with choose_view(info, console, silent=quiet) as view:
         try:
             outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
+        except ValueError:  # a model or data that cannot be used: nothing has run
+            folder.discard()
+            raise
         except Stalled as error:
             raise RunFailed(
                 f"{type(error).__name__}: {error}\nreproduce: splitwire run {path} --seed {scenario.seed}"

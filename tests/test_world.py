@@ -23,8 +23,7 @@ def sentences(record: Record) -> str:
         what = f"{row.kind} of round {row.round}"
         lines.append((row.queued_s, row.sender, f"sends {what} to {row.receiver} ({row.size_bytes} bytes)"))
         lines.append((row.delivered_s, row.receiver, f"has {what} from {row.sender}"))
-    for row in record.rounds[1:]:
-        lines.append((row.end_s, row.slowest, f"closes round {row.round}"))
+    lines += [(row.end_s, row.slowest, f"closes round {row.round}") for row in record.rounds[1:]]
     lines.sort(key=lambda line: (line[0], not line[2].startswith("has")))  # what arrives comes before what it starts
     return "".join(f"{time_s:11.6f}  {actor:10}  {sentence}\n" for time_s, actor, sentence in lines)
 

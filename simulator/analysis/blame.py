@@ -3,8 +3,9 @@
 From the end of the run, at the actor that finished last, the walk asks at every instant: what was this actor waiting
 for? For the computation that ended just then; or for the message that arrived just then, and then the walk goes on at
 its sender, at the instant the message was queued. So every second between the start and the end belongs to exactly one
-step, and the parts sum to the whole. Shortening anything that is not on the path does not make the run shorter; making
-a part of it k times slower makes the run longer by at least (k - 1) times that part.
+step, and the parts sum to the whole. While all other durations stay what they are, k times as much time for a part
+makes the run longer by at least (k - 1) times that part, and saving time anywhere off the path saves nothing. (Rivals
+on a shared link do not leave each other's durations alone: what they do to a message on the path is in its time.)
 
 Several things that ended at the same instant may all be the cause. In this order the walk prefers: the round of what
 came next; a message before what came next if that was a computation (it began because the message arrived), a
@@ -23,9 +24,11 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, get_args
 
+from netmodels.topology import AGGREGATOR, SERVER
 from simulator.record import ComputeRow, MessageRow
 
 Part = Literal["device compute", "uplink", "server", "downlink", "aggregation", "waiting"]
@@ -33,7 +36,7 @@ PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
 SAME_S: Final = 1e-9  # rows less than this apart are of one instant: the clock's rounding, far below any latency
 
-_COMPUTE_PART: Final[dict[str, Part]] = {"server": "server", "aggregator": "aggregation"}  # else a device
+_COMPUTE_PART: Final[dict[str, Part]] = {SERVER: "server", AGGREGATOR: "aggregation"}  # else a device
 _LINK_PART: Final[dict[str, Part]] = {"up": "uplink", "down": "downlink"}
 
 Row = MessageRow | ComputeRow
@@ -99,7 +102,7 @@ def _walk(history: _History, end_s: float, last_actor: str, start_s: float) -> l
     actor, now_s, then = last_actor, end_s, _Then(None, None)
 
     def spend(part: Part, began_s: float, device: str, what: str) -> float:
-        since_s = max(began_s, start_s)
+        since_s = min(max(began_s, start_s), now_s)
         if since_s < now_s:
             steps.append(Step(part, since_s, now_s, device, what))
         return since_s
@@ -186,11 +189,14 @@ class _History:
 
     def __init__(self, messages: Iterable[MessageRow], computes: Iterable[ComputeRow]) -> None:
         """Sort the rows to their actors."""
-        messages = list(messages)
-        delivered = (row for row in messages if row.outcome == "delivered")
+        self._messages = list(messages)
+        delivered = (row for row in self._messages if row.outcome == "delivered")
         self._computed = _Lane(computes, "actor", "end_s")
         self._received = _Lane(delivered, "receiver", "delivered_s")
-        self._sent = _Lane(messages, "sender", "sent_s")
+
+    @cached_property
+    def _sent(self) -> _Lane:
+        return _Lane(self._messages, "sender", "sent_s")  # seldom asked for
 
     def cause(self, actor: str, now_s: float, then: _Then) -> _Found | None:
         """What the actor was waiting for at an instant, used up; see the top of this file."""

@@ -12,7 +12,7 @@ from simulator.streams import seed_of, stream
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.model import SplitModel
-from simulator.training.models import device_of, load
+from simulator.training.models import ModelPlan, device_of, load
 from simulator.training.optim import AdamW
 
 
@@ -34,13 +34,10 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(True)
     phase(f"loading the model {scenario.model.name}")
-    loaded = load(
-        scenario.model.name,
-        init=scenario.model.init,
-        dtype=training.dtype,
-        device=device_of(training.device),
-        seed=seed_of(scenario.seed, "model") % 2**63,
-    )
+    model = scenario.model
+    seed = seed_of(scenario.seed, "model") % 2**63
+    plan = ModelPlan(model.name, model.tokenizer, model.init, training.dtype, seed)
+    loaded = load(plan, device_of(training.device))
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(

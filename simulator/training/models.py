@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging as transformers_logging
 
+from simulator.sequences import END_OF_TEXT
 from simulator.workload import SHAPES
 
 MINI: Final = Path(__file__).parent / "mini"
@@ -35,25 +36,42 @@ def device_of(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def load(name: str, *, init: Literal["pretrained", "random"], dtype: str, device: torch.device, seed: int) -> Loaded:
-    """Load model and tokenizer.
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """Which model: "mini", a hub name or a folder; where its tokenizer is, if elsewhere; how its weights start."""
 
-    Raises ValueError with what to do when the folder is unreadable or the hub is out of reach.
+    name: str
+    tokenizer: str | None = None
+    init: Literal["pretrained", "random"] = "pretrained"
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def load(plan: ModelPlan, device: torch.device) -> Loaded:
+    """Load model and tokenizer onto a device.
+
+    Raises ValueError with what to do when a folder is unreadable, the hub is out of reach, or the two do not match.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    place = MINI if name == "mini" else Path(name) if Path(name).is_dir() else name
-    tokenizer = _tokenizer(place)
-    gpt2 = _random(place, seed) if init == "random" else _pretrained(place)
+    place = _place(plan.name)
+    tokenizer = _tokenizer(_place(plan.tokenizer or plan.name))
+    gpt2 = _random(place, plan.seed) if plan.init == "random" else _pretrained(place)
     vocabulary = gpt2.config.vocab_size
     if tokenizer.get_vocab_size() > vocabulary:
         raise ValueError(
-            f"model {name}: the tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {vocabulary}"
+            f"the tokenizer of {plan.tokenizer or plan.name} has {tokenizer.get_vocab_size()} tokens, "
+            f"but model {plan.name} only {vocabulary}"
         )
-    end = tokenizer.token_to_id("<|endoftext|>")
+    end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None:
-        raise ValueError(f"model {name}: the tokenizer has no <|endoftext|> token")
-    return Loaded(gpt2.to(device=device, dtype=DTYPES[dtype]), tokenizer, end)
+        raise ValueError(f"the tokenizer of {plan.tokenizer or plan.name} has no {END_OF_TEXT} token")
+    return Loaded(gpt2.to(device=device, dtype=DTYPES[plan.dtype]), tokenizer, end)
+
+
+def _place(name: str) -> Path | str:
+    """A folder, or a name for the hub."""
+    return MINI if name == "mini" else Path(name) if Path(name).is_dir() else name
 
 
 def _tokenizer(place: Path | str) -> Tokenizer:

@@ -10,7 +10,7 @@ import pytest
 
 from simulator.training.data import IGNORED, DataPlan, TrainingData, encode
 from simulator.training.examples import find, read
-from simulator.training.models import MINI, load
+from simulator.training.models import MINI, ModelPlan, load
 from simulator.training.partition import dirichlet, iid, sizes
 
 E2E = Path(__file__).parents[2].parent / "shared" / "data" / "e2e"
@@ -186,11 +186,12 @@ def test_a_slot_that_is_the_same_everywhere_cannot_make_devices_different(tokeni
 
 
 def test_an_unknown_model_without_network_says_what_to_do(monkeypatch):
+    import huggingface_hub
     import torch
 
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # as HF_HUB_OFFLINE=1 does at the start
     with pytest.raises(ValueError, match="set model.name to its folder"):
-        load("nobody/nothing", init="pretrained", dtype="float32", device=torch.device("cpu"), seed=1)
+        load(ModelPlan("nobody/nothing"), torch.device("cpu"))
 
 
 def test_a_folder_without_weights_is_refused_by_name(tmp_path):
@@ -199,4 +200,25 @@ def test_a_folder_without_weights_is_refused_by_name(tmp_path):
     (tmp_path / "tokenizer.json").write_bytes((MINI / "tokenizer.json").read_bytes())
     (tmp_path / "config.json").write_bytes((MINI / "config.json").read_bytes())
     with pytest.raises(ValueError, match=r"cannot be loaded: it needs config\.json, model\.safetensors"):
-        load(str(tmp_path), init="pretrained", dtype="float32", device=torch.device("cpu"), seed=1)
+        load(ModelPlan(str(tmp_path)), torch.device("cpu"))
+
+
+def test_random_weights_need_no_network_only_a_tokenizer():
+    import torch
+
+    plan = ModelPlan("distilgpt2", tokenizer="mini", init="random", seed=3)
+    first, second = (load(plan, torch.device("cpu")).gpt2 for _ in range(2))
+    assert first.config.n_layer == 6
+    assert torch.equal(first.transformer.h[5].mlp.c_fc.weight, second.transformer.h[5].mlp.c_fc.weight)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
+    import torch
+
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((MINI / name).read_bytes())
+    config = (MINI / "config.json").read_text().replace('"vocab_size": 1280', '"vocab_size": 100')
+    (tmp_path / "config.json").write_text(config)
+    plan = ModelPlan(str(tmp_path), tokenizer="mini", init="random")
+    with pytest.raises(ValueError, match="has 1280 tokens, but model .* only 100"):
+        load(plan, torch.device("cpu"))
