@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 
@@ -111,8 +112,6 @@ class Steps:
         index = max(bisect_right(self.times_s, t_s - start_s) - 1, 0)
         while index + 1 < len(self.times_s) and start_s + self.times_s[index + 1] <= t_s:
             index += 1
-        while index > 0 and start_s + self.times_s[index] > t_s:
-            index -= 1
         return index, lap
 
 
@@ -121,7 +120,7 @@ def _check_steps(times_s: Sequence[float], values_bps: Sequence[float], period_s
         raise ValueError(f"steps need one value per time and at least one, got {len(values_bps)} for {len(times_s)}")
     if times_s[0] != 0:
         raise ValueError(f"the first step must start at 0 s, got {times_s[0]!r}")
-    for before_s, after_s in zip(times_s, times_s[1:], strict=False):
+    for before_s, after_s in pairwise(times_s):
         if not before_s < after_s < math.inf:
             raise ValueError(f"the times of steps must increase and be finite, got {after_s!r} after {before_s!r}")
     for time_s, value_bps in zip(times_s, values_bps, strict=True):

@@ -2,8 +2,9 @@
 
 The file is JSON: ``links`` (id, bandwidth_bps, latency_s one way, optional ``profile`` [[t_s, bps], ...] of piecewise
 constant capacity, optional ``loss`` per packet) and ``flows`` (id, start_s, payload bytes, route, optional
-``ack_route``, optional ``after`` + ``delay_s``: start that long after another flow was delivered; ``start_s`` then is the
-earliest start). With ``independent: true`` no two flows meet: each has the links to itself. Other keys are left alone.
+``ack_route``, optional ``after`` + ``delay_s``: start that long after another flow was delivered; ``start_s`` then is
+the earliest start). With ``independent: true`` no two flows meet: each has the links to itself. Other keys are left
+alone, unless they look like one of these misspelt.
 """
 
 import json
@@ -80,6 +81,20 @@ class _Place:
     def optional(self, key: str) -> "_Place | None":
         return self.item(key) if key in self.keys() else None
 
+    def check_spelling(self, known: Sequence[str]) -> None:
+        """Refuse a key that is nearly an absent known one: it would silently be another experiment."""
+        mapping = self.keys()
+        absent = [key for key in known if key not in mapping]
+        for key in mapping:
+            guess = get_close_matches(key, absent, n=1, cutoff=0.75) if key not in known else []
+            if guess:
+                raise self.fail(f"unknown key {key!r}; did you mean {guess[0]!r}?")
+
+    def truth(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self.fail(f"must be true or false, got {_show(self.value)}")
+        return self.value
+
     def number(self, *, least: float = 0.0, above: bool = False) -> float:
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -111,6 +126,7 @@ def read(file: Path) -> Case:
     except ValueError as error:
         raise CaseError(f"{file}: is not JSON: {error}") from error
     root = _Place(file, "", value)
+    root.check_spelling(("links", "flows", "independent"))
     links: dict[str, Link] = {}
     for place in root.item("links").items():
         link = _link(place)
@@ -124,7 +140,8 @@ def read(file: Path) -> Case:
             raise place.fail(f"flow {flow.id!r} is there twice")
         flows[flow.id] = flow
     _check_after(root, flows)
-    return Case(links, tuple(flows.values()), bool(root.keys().get("independent", False)))
+    independent = root.optional("independent")
+    return Case(links, tuple(flows.values()), independent.truth() if independent else False)
 
 
 def finish_times(case: Case, model: Tcp) -> dict[str, float]:
@@ -134,12 +151,19 @@ def finish_times(case: Case, model: Tcp) -> dict[str, float]:
     """
     if not case.independent:
         return _play(case.links, case.flows, model)
+    flows = {flow.id: flow for flow in case.flows}
     times: dict[str, float] = {}
-    for flow in case.flows:
-        after_s = times[flow.after] + flow.delay_s if flow.after else 0.0
-        alone = replace(flow, after=None, start_s=max(flow.start_s, after_s))
-        times |= _play(case.links, (alone,), model)
-    return times
+    for last in flows:
+        chain: list[CaseFlow] = []  # a flow and those it waits for, as far as they are not known yet
+        at: str | None = last
+        while at is not None and at not in times:
+            chain.append(flows[at])
+            at = flows[at].after
+        for flow in reversed(chain):
+            after_s = 0.0 if flow.after is None else times[flow.after] + flow.delay_s
+            alone = replace(flow, after=None, start_s=max(flow.start_s, after_s))
+            times |= _play(case.links, (alone,), model)
+    return {name: times[name] for name in flows}
 
 
 def _play(links: Mapping[str, Link], flows: Sequence[CaseFlow], model: Tcp) -> dict[str, float]:
@@ -148,7 +172,7 @@ def _play(links: Mapping[str, Link], flows: Sequence[CaseFlow], model: Tcp) -> d
     starts: list[tuple[float, int, CaseFlow]] = []
     order = {flow.id: index for index, flow in enumerate(flows)}
     for flow in flows:
-        if flow.after:
+        if flow.after is not None:
             followers.setdefault(flow.after, []).append(flow)
         else:
             heappush(starts, (flow.start_s, order[flow.id], flow))
@@ -167,6 +191,7 @@ def _play(links: Mapping[str, Link], flows: Sequence[CaseFlow], model: Tcp) -> d
 
 
 def _link(place: _Place) -> Link:
+    place.check_spelling(("id", "bandwidth_bps", "latency_s", "profile", "loss"))
     name, bandwidth_bps = place.item("id").text(), place.item("bandwidth_bps")
     profile, loss = place.optional("profile"), place.optional("loss")
     latency_s = place.item("latency_s").number()
@@ -193,23 +218,34 @@ def _steps(place: _Place) -> Steps:
 
 
 def _flow(place: _Place, links: Mapping[str, Link]) -> CaseFlow:
+    place.check_spelling(("id", "start_s", "bytes", "route", "ack_route", "after", "delay_s"))
     after, delay, back = place.optional("after"), place.optional("delay_s"), place.optional("ack_route")
+    if delay and not after:
+        raise delay.fail("says how long after another flow, but the flow has no key 'after'")
     start = place.optional("start_s") if after else place.item("start_s")
     return CaseFlow(
         place.item("id").text(),
         start.number() if start else 0.0,
         place.item("bytes").number(),
-        tuple(link.name(links, "link") for link in place.item("route").items()),
-        tuple(link.name(links, "link") for link in back.items()) if back else None,
+        _route(place.item("route"), links),
+        _route(back, links) if back else None,
         after.text() if after else None,
         delay.number() if delay else 0.0,
     )
 
 
+def _route(place: _Place, links: Mapping[str, Link]) -> tuple[str, ...]:
+    route = tuple(link.name(links, "link") for link in place.items())
+    for index, name in enumerate(route):
+        if name in route[:index]:
+            raise place.fail(f"crosses link {name!r} twice")
+    return route
+
+
 def _check_after(root: _Place, flows: Mapping[str, CaseFlow]) -> None:
     """Refuse an ``after`` that names nobody, and circles of them."""
     for flow, place in zip(flows.values(), root.item("flows").items(), strict=True):
-        if flow.after:
+        if flow.after is not None:
             place.item("after").name(flows, "flow")
     settled: set[str] = set()
     for flow, place in zip(flows.values(), root.item("flows").items(), strict=True):

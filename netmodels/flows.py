@@ -1,4 +1,4 @@
-"""The core: flows on links with weighted max-min rates, from event to event. A data structure; the caller tells the time.
+"""The core: flows on links with weighted max-min rates, from event to event. Pure data; the caller tells the time.
 
 Rates only change when a flow comes, goes or changes its cap, or when a link changes its capacity; all changes of one
 instant are merged into one solve, done when somebody asks. A solve visits only the connected component touched: a link
@@ -27,7 +27,7 @@ _Finish = tuple[float, int, FlowState, list[FlowState]]
 def slack_s(now_s: float) -> float:
     """Dates closer than this are one instant: a tenth of a nanosecond, or a few steps of the clock far from 0.
 
-    Time, not bits: far from 0 a rest of a few bits may need less than one step of the clock, and time would stand still.
+    Time, not bits: far from 0 a rest of a few bits may need less than one step of the clock, which would stand still.
     """
     return max(_SLACK_S, _ULPS * math.ulp(now_s))
 
@@ -157,9 +157,7 @@ class Flows:
                 ended.append(flow.flow_id)
                 self._drop(flow)
             self._change_capacities()
-            if (
-                now_s >= to_s
-            ):  # the rates from here on are worked out when somebody asks: more may happen at this instant
+            if now_s >= to_s:  # more may happen at this instant: the rates are worked out when somebody asks
                 return ended
 
     def rate_bps(self, flow_id: Hashable) -> float:

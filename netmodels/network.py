@@ -1,4 +1,4 @@
-"""Transfers over a network: the fluid core played with the transport model. A data structure; the caller tells the time.
+"""Transfers over a network: the fluid core played with the transport model. Pure data; the caller tells the time.
 
 A transfer waits for its connection, sends its windows while slow start lasts, then the rest at its share, and is
 delivered one latency after its last bit has left. Sizes are payload bytes; links carry `Tcp.wire_bytes` of them.
@@ -18,7 +18,10 @@ from netmodels.tcp import Tcp
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A transfer whose last bit left the sender at `sent_s` and is with the receiver at `delivered_s`, in seconds."""
+    """A transfer whose last bit left the sender at `sent_s` and is with the receiver at `delivered_s`, in seconds.
+
+    The two are one latency of the route apart.
+    """
 
     flow_id: Hashable
     sent_s: float
@@ -28,11 +31,12 @@ class Completion:
 class _Window:
     """What a connection remembers in one direction: its congestion window in wire bits, and when it last sent."""
 
-    __slots__ = ("bits", "used_s")
+    __slots__ = ("bits", "lost", "used_s")
 
     def __init__(self) -> None:
         self.bits = 0.0
         self.used_s = -math.inf
+        self.lost = False  # it has met packet loss, so no slow start will ever again run free of it
 
 
 class _Transfer:
@@ -70,8 +74,9 @@ class _Transfer:
 class Network:
     """Transfers over links under a transport model.
 
-    Calls carry the absolute time in seconds, which must not go back nor pass a pending event without `advance`.
-    Raises ValueError for unknown links, repeated ids and impossible sizes.
+    Calls carry the absolute time in seconds, from 0 on, which must not go back nor pass a pending event without
+    `advance`. Raises ValueError for unknown links, repeated or unknown ids, impossible sizes and impossible times.
+    Transfers that overlap on one connection are not queued: each takes a share of its own.
     """
 
     def __init__(self, links: Mapping[str, Link] | Iterable[Link], model: Tcp) -> None:
@@ -81,9 +86,10 @@ class Network:
         self._transfers: dict[Hashable, _Transfer] = {}
         self._events: list[tuple[float, int, _Transfer, Callable[[float, _Transfer], None]]] = []
         self._serial = count()
-        self._connected: set[frozenset[Hashable]] = set()
+        self._ready_s: dict[frozenset[Hashable], float] = {}  # when the handshake between two ends is over
         self._windows: dict[tuple[Hashable, Hashable], _Window] = {}
         self._done: list[Completion] = []
+        self._now_s = 0.0
         self._paths: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def __repr__(self) -> str:
@@ -107,10 +113,13 @@ class Network:
 
         ``connection`` is (sender, receiver): the first transfer between the two, in either direction, pays the
         handshake; each direction has a window of its own that outlives a transfer. None is a connection of its own.
-        ``ack_route`` gives the latency of the way back; None is as long as the way there.
+        ``ack_route`` gives the latency of the way back; None is as long as the way there. No bytes take no time beyond
+        handshake and latency; an empty route, between two programs of one host, takes none at all.
         """
         if flow_id in self._transfers:
             raise ValueError(f"transfer {flow_id!r} is already under way")
+        if not self._now_s - slack_s(now_s) <= now_s < math.inf:
+            raise ValueError(f"transfer {flow_id!r}: time must not go back: {now_s!r} s after {self._now_s!r} s")
         if not 0 <= size_bytes < math.inf:
             raise ValueError(f"transfer {flow_id!r}: size_bytes must be finite and >= 0, got {size_bytes!r}")
         latency_s, loss = self._path(route)
@@ -127,13 +136,19 @@ class Network:
         transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
         transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
         self._transfers[flow_id] = transfer
-        wait_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
-        self._later(now_s + wait_s, transfer, self._send_window)
+        begin_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
+        self._later(begin_s, transfer, self._send_window)
 
     def cancel(self, now_s: float, flow_id: Hashable) -> float:
         """Stop a transfer at once; return the payload bytes that had not left."""
-        transfer = self._transfers.pop(flow_id)
-        in_core = self._core.remove(now_s, flow_id) if flow_id in self._core else 0.0
+        transfer = self._transfers.get(flow_id)
+        if transfer is None:
+            raise ValueError(f"no transfer {flow_id!r} is under way")
+        in_core = 0.0
+        if flow_id in self._core:
+            in_core = self._core.remove(now_s, flow_id)
+            transfer.window.bits, transfer.window.used_s = transfer.window_bits, now_s
+        del self._transfers[flow_id]
         return (in_core + transfer.left_bits + transfer.lossy_bits) / 8 / self._model.wire_bytes(1.0)
 
     def next_event_s(self) -> float:
@@ -143,7 +158,12 @@ class Network:
         return min(self._events[0][0] if self._events else math.inf, self._core.next_event_s())
 
     def advance(self, now_s: float) -> list[Completion]:
-        """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time."""
+        """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time.
+
+        With `Tcp.latency_first` what left is only known when it arrives: a transfer is returned at `delivered_s`.
+        """
+        if not now_s >= self._now_s - slack_s(now_s):
+            raise ValueError(f"time must not go back: {now_s!r} s after {self._now_s!r} s")
         while (when_s := self.next_event_s()) <= now_s + slack_s(now_s):
             when_s = min(when_s, now_s)
             for flow_id in self._core.advance(when_s):
@@ -152,6 +172,7 @@ class Network:
                 _, _, transfer, action = heappop(self._events)
                 if self._transfers.get(transfer.flow_id) is transfer:
                     action(when_s, transfer)
+        self._now_s = max(now_s, self._now_s)
         done, self._done = self._done, []
         return done
 
@@ -169,18 +190,20 @@ class Network:
         return self._paths[route]
 
     def _connect(self, now_s: float, transfer: _Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
-        """Set the first window of a transfer; return how long its handshake takes."""
-        model, fresh = self._model, True
+        """Set the first window of a transfer; return when its connection is ready."""
+        model = self._model
+        ready_s = now_s + transfer.rtt_s if model.handshake else now_s
         if connection is not None:
-            ends = frozenset(connection)
-            fresh = ends not in self._connected
-            self._connected.add(ends)
+            ready_s = max(self._ready_s.setdefault(frozenset(connection), ready_s), now_s)
             transfer.window = self._windows.setdefault(connection, transfer.window)
+        if transfer.window.lost:
+            transfer.lossy_bits += transfer.left_bits
+            transfer.left_bits = 0.0
         if model.slow_start:
             awake = now_s - transfer.window.used_s <= model.idle_limit_s(transfer.rtt_s)
             first_bits = 8 * model.wire_bytes(model.initial_window_bytes)
             transfer.window_bits = max(transfer.window.bits, first_bits) if awake else first_bits
-        return transfer.rtt_s if fresh and model.handshake else 0.0
+        return ready_s
 
     def _later(self, when_s: float, transfer: _Transfer, action: Callable[[float, _Transfer], None]) -> None:
         heappush(self._events, (when_s, next(self._serial), transfer, action))
@@ -213,9 +236,10 @@ class Network:
         if transfer.left_bits > 0:
             return
         if transfer.lossy_bits > 0:
+            transfer.window.lost = True
             bits, transfer.lossy_bits = transfer.lossy_bits, 0.0
             cap_bps, weight = transfer.lossy_cap_bps, transfer.weight
             self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight, cap_bps=cap_bps)
             return
         del self._transfers[transfer.flow_id]
-        self._done.append(Completion(transfer.flow_id, now_s, now_s + transfer.behind_s))
+        self._done.append(Completion(transfer.flow_id, now_s - transfer.ahead_s, now_s + transfer.behind_s))

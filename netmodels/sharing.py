@@ -1,8 +1,8 @@
 """Weighted max-min shares of flows on links, by progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2).
 
-All flows rise together, each at the pace of its weight: rate = min(bound, weight x level). A flow stops at its own bound
-or where a link of its route is full; the rest goes on. The result is the one allocation in which no flow can get more
-without taking from a flow that has no more per weight than itself.
+All flows rise together, each at the pace of its weight: rate = min(bound, weight x level). A flow stops at its own
+bound or where a link of its route is full; the rest goes on. The result is the one allocation in which no flow can get
+more without taking from a flow that has no more per weight than itself.
 
 These functions see one connected component: flows joined by links that can bind. Solvers for special shapes (a star, a
 tree) can take their place behind the same signature: they read the flows and links, and write `flow.share_bps`.

@@ -51,7 +51,7 @@ class Tcp:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)!r}")
 
     def wire_bytes(self, size_bytes: float) -> float:
-        """Bytes of IP packets that carry `size_bytes` of payload, spread evenly: part of a packet is part of its header."""
+        """Bytes of IP packets that carry `size_bytes` of payload; part of a packet has its part of the headers."""
         return size_bytes / self.efficiency
 
     def weight(self, rtt_s: float) -> float:

@@ -3,8 +3,9 @@
 Up always means away from the devices. Not modelled: several servers, device to device, routes that change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from typing import ClassVar, Final
 
@@ -13,6 +14,7 @@ from netmodels.link import Link
 
 SERVER: Final = "server"
 AGGREGATOR: Final = "aggregator"
+_RESERVED: Final = frozenset({SERVER, AGGREGATOR, "backhaul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Pipe:
 class Topology:
     """A tree: each device's access, a cell that some share, one backhaul, then the server's and the aggregator's NIC.
 
-    Raises ValueError for a device called like a server, or one that sits in an unknown cell.
+    Raises ValueError for a device called like a part of the network, for unknown cells and for unknown devices in them.
     """
 
     access: Mapping[str, Pipe]
@@ -49,11 +51,15 @@ class Topology:
     infrastructure: ClassVar[frozenset[str]] = frozenset({SERVER, AGGREGATOR})
 
     def __post_init__(self) -> None:
-        for name in self.infrastructure & set(self.access):
-            raise ValueError(f"a device cannot be called {name!r}")
+        for name in self.access:
+            if name in _RESERVED or name.startswith("cell."):
+                raise ValueError(f"a device cannot be called {name!r}: links of that name belong to the network itself")
         for device, cell in self.cell_of.items():
             if cell not in self.cells:
-                raise ValueError(f"device {device!r} sits in unknown cell {cell!r} (known: {', '.join(self.cells)})")
+                known = ", ".join(self.cells) or "none"
+                raise ValueError(f"device {device!r} sits in unknown cell {cell!r}{_guess(cell, self.cells)} ({known})")
+            if device not in self.access:
+                raise ValueError(f"cell {cell!r} holds unknown device {device!r}{_guess(device, self.access)}")
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -82,7 +88,11 @@ class Topology:
         upwards = receiver in self.infrastructure
         device, far_end = (sender, receiver) if upwards else (receiver, sender)
         if device not in self.access or far_end not in self.infrastructure:
-            raise ValueError(f"there is no route from {sender!r} to {receiver!r}: one must be a device, one a server")
+            wrong, known = (device, self.access) if far_end in self.infrastructure else (far_end, self.infrastructure)
+            raise ValueError(
+                f"there is no route from {sender!r} to {receiver!r}: one must be a device, the other one of "
+                f"{SERVER!r} and {AGGREGATOR!r}{_guess(wrong, known)}"
+            )
         places = [device]
         if device in self.cell_of:
             places.append(f"cell.{self.cell_of[device]}")
@@ -90,3 +100,8 @@ class Topology:
             places.append("backhaul")
         places.append(far_end)
         return tuple(f"{place}.up" for place in places) if upwards else tuple(f"{p}.down" for p in reversed(places))
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    guess = get_close_matches(name, known, n=1)
+    return f"; did you mean {guess[0]!r}?" if guess else ""

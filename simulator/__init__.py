@@ -1,0 +1,1 @@
+"""Splitwire: real split training in virtual time."""

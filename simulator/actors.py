@@ -1,4 +1,4 @@
-"""What every device and server can do: compute, send, receive. Each takes virtual time and leaves a row in the record."""
+"""What every device and server can do: compute, send, receive. Each takes virtual time and leaves a row."""
 
 from __future__ import annotations
 

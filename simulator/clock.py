@@ -1,20 +1,20 @@
 """An asyncio event loop on SimPy time: ordinary coroutines, in which only timers move the clock.
 
-Actors are plain ``async def`` with ``asyncio.sleep``, ``Queue``, ``TaskGroup``, ``timeout``. Each ``call_at`` is an event in the queue
-of a `simpy.Environment`, whose key is (time, priority, sequence). When nothing is runnable the loop steps that environment once, and
-runs whatever became runnable before it steps again. So time moves by timers only, and timers of one instant ring in the order in which
-they were armed. Stock asyncio compares timers by time alone and leaves that order open.
+Actors are plain ``async def`` with ``asyncio.sleep``, ``Queue``, ``TaskGroup``, ``timeout``. Each ``call_at`` becomes
+an event in the queue of a `simpy.Environment`, whose key is (time, priority, sequence). When nothing is runnable the
+loop steps that environment once, and runs all that became runnable before it steps again. So only timers move time, and
+timers of one instant ring in the order in which they were armed; stock asyncio leaves that order open.
 
-**Time is a float in seconds.** Devices and links give seconds, and a float resolves 2e-12 s after a simulated day (4e-9 s after a
-year). The trap is rounding: a thousand sleeps of 0.1 s end at 99.9999999999986 s, so compare times with a tolerance, never with ``==``.
-A delay below the resolution takes no time at all: a loop that waits for "what is left" must stop at a nanosecond, not at zero.
+**Time is a float in seconds**, because devices and links give seconds. It resolves 2e-11 s after a simulated day and
+4e-9 s after a year. The trap is rounding: a thousand sleeps of 0.1 s end at 99.9999999999986 s, so compare times with a
+tolerance, never with ``==``; and a delay below the resolution takes no time, so stop at a nanosecond left, not at zero.
 
-Not modelled: threads, executors, sockets, pipes, subprocesses and signals (each is refused: the loop cannot tell a busy thread from
-idleness), and the wall-clock time of callbacks, which is zero seconds here. Two things the loop cannot know: a task that spins on
-``asyncio.sleep(0)`` keeps the clock where it is for ever, and a SimPy event nobody waits for still moves it.
+Not modelled: threads, executors, sockets, pipes, subprocesses and signal handlers (each is refused: to the loop a busy
+thread looks like idleness), and the wall-clock time of callbacks, which is zero here. Two things the loop cannot know:
+a task that spins on ``asyncio.sleep(0)`` stops the clock for ever, and a SimPy event nobody waits for still moves it.
 
-The loop extends asyncio's own base class through names that are private but the same from CPython 3.11 to 3.14 (``_run_once``,
-``_ready``, ``_stopping``, ``_write_to_self``). Debug mode has no effect on the loop's own code.
+The loop extends asyncio's own base class through four private names that have stayed the same since Python 3.4:
+``_run_once``, ``_ready``, ``_stopping``, ``_write_to_self``. Debug mode does not trace timers.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from functools import partial
 from heapq import heapify, heappop, heappush
+from itertools import count
 from types import FrameType
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar, TypeVarTuple
 
@@ -35,19 +36,19 @@ from simpy.events import NORMAL
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_COMPACT_ABOVE: Final = 64  # cancelled timers; below this they cost less than sorting the queue again
+_COMPACT_ABOVE: Final = 64  # cancelled timers; fewer cost less than sorting the queue again
 _NAMES_SHOWN: Final = 12  # waiting actors in an error message
 
 
-class Stalled(RuntimeError):
-    """The clock cannot go on. ``time_s`` says when, ``waiting`` lists (actor, what it waits for), sorted by name."""
+class Stalled(RuntimeError):  # noqa: N818 - like its kinds below, named for what happened
+    """The clock stops at ``time_s`` while ``waiting``, sorted pairs of (actor, what it waits for), still wait."""
 
     def __init__(self, reason: str, time_s: float, waiting: list[tuple[str, str]]) -> None:
         self.time_s: Final = time_s
         self.waiting: Final = tuple(waiting)
-        shown = [f"{who} on {what}" for who, what in waiting[:_NAMES_SHOWN]] or ["nobody"]
+        shown = ", ".join(f"{actor} on {what}" for actor, what in waiting[:_NAMES_SHOWN])
         hidden = f" and {len(waiting) - _NAMES_SHOWN} more" if len(waiting) > _NAMES_SHOWN else ""
-        super().__init__(f"{reason} at t={time_s:.6f} s; waiting: {', '.join(shown)}{hidden}")
+        super().__init__(f"{reason} at t={time_s:.6f} s; waiting: {shown or 'nobody'}{hidden}")
 
 
 class Deadlock(Stalled):
@@ -59,17 +60,17 @@ class HorizonReached(Stalled):
 
 
 class Mailbox(Generic[T]):
-    """An unbounded first-in first-out queue with a name that a `Deadlock` can quote.
+    """An unbounded first-in first-out queue with a name that a `Deadlock` can quote, for any event loop.
 
-    Items leave in the order of ``put`` and go to getters in the order of ``get``. A getter that is cancelled at the very instant in
-    which its item arrives leaves the item to the next getter. Works on any event loop, from one thread.
+    Items leave in the order of ``put`` and go to getters in the order of ``get``. A getter that is cancelled at the
+    very instant at which its item arrives leaves the item to the next getter: nothing is lost.
     """
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
         self._items: deque[T] = deque()
         self._getters: deque[asyncio.Future[None]] = deque()
-        self._num_promised = 0  # items at the head that belong to getters already woken, in order
+        self._num_promised = 0  # items at the head that belong to getters already woken, in their order
 
     def __len__(self) -> int:
         return len(self._items)
@@ -80,7 +81,7 @@ class Mailbox(Generic[T]):
     def put(self, item: T) -> None:
         """Leave *item*; never blocks and takes no time."""
         self._items.append(item)
-        self._wake_next()
+        self._promise_one()
 
     async def get(self) -> T:
         """Take the oldest item that is not promised to an earlier getter; wait for one if there is none."""
@@ -92,18 +93,19 @@ class Mailbox(Generic[T]):
         self._getters.append(getter)
         try:
             await getter
-        except asyncio.CancelledError:
+        except BaseException:
+            getter.cancel()
             if getter.cancelled():
                 self._getters.remove(getter)
-            else:
+            else:  # woken and cancelled at one instant
                 self._num_promised -= 1
-                self._wake_next()
+                self._promise_one()
             raise
         self._num_promised -= 1
         return self._items.popleft()
 
-    def _wake_next(self) -> None:
-        """Promise an item to the first getter that still waits. A cancelled one takes itself off the list when it runs."""
+    def _promise_one(self) -> None:
+        """Promise an item to the first getter that still waits; cancelled ones take themselves off the list."""
         for getter in self._getters:
             if not getter.done():
                 self._getters.remove(getter)
@@ -113,47 +115,47 @@ class Mailbox(Generic[T]):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer that is its own SimPy event: when SimPy processes it, it joins the loop's ready queue.
+    """A timer that is its own SimPy event: when SimPy processes it, it runs its callback.
 
-    ``callbacks`` and ``_ok`` are what `simpy.Environment.step` looks at; ``callbacks`` is None unless the timer stands in SimPy's queue.
-    The base constructor is left out because it costs as much as all the rest of a sleep's timer.
+    SimPy looks at ``_ok`` and ``callbacks``; the latter is None unless the timer stands in SimPy's queue. The base
+    constructor, half of whose work is for debug mode, is left out for speed.
     """
 
     __slots__ = ("callbacks",)
 
     _ok: ClassVar = True
-    _repr: ClassVar = None  # only debug mode sets these two
+    _repr: ClassVar = None
     _source_traceback: ClassVar = None
-    _scheduled: ClassVar = False  # asyncio's own queue is not used
     _loop: "VirtualLoop"
-    callbacks: "tuple[Callable[[_Timer], None]] | None"
 
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: "VirtualLoop", context: Context
-    ) -> None:
-        self._when = when
+    def __init__(self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
+        self._when = when_s
         self._callback: Callable[..., object] | None = callback
-        self._args: tuple[Any, ...] | None = args
-        self._loop = loop
+        self._args = args
         self._context = context
         self._cancelled = False
-        self.callbacks = None
+        self.callbacks: tuple[Callable[[_Timer], None]] | None = None
 
     def cancel(self) -> None:
-        """Take the timer back; it no longer holds its callback, moves no time and delays no deadlock."""
+        """Take the timer back: it lets go of its callback, moves no time and delays no deadlock."""
         if not self._cancelled:
             self._cancelled = True
-            self._callback = self._args = None
+            self._callback = None
+            self._args = ()
             if self.callbacks is not None:
                 self._loop._timer_was_cancelled()
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop whose time is that of its own SimPy environment.
+_RING: Final = (_Timer._run,)  # the SimPy callbacks of every armed timer
 
-    *start_s* is the time at first, *horizon_s* the last instant that still happens; the first event beyond it raises `HorizonReached`.
-    *shuffle_seed* replaces "ties break by arrival" by a seeded permutation: a test mode, to show that a result does not hang on ties.
-    An exception in a callback, or in a task whose outcome nobody takes, ends the run with that exception.
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop whose time is that of its own SimPy environment, ``env``.
+
+    *start_s* is the time at first, *horizon_s* the last instant that still happens: the first event beyond it raises
+    `HorizonReached`. *shuffle_seed* replaces "ties break by arrival" by a seeded permutation of timers and SimPy events
+    of one instant: a test mode, to show that a result does not hang on ties. An exception in a callback, or in a task
+    whose outcome nobody takes, ends the run with that exception. Raises ValueError for times that make no sense.
     """
 
     _ready: deque[asyncio.Handle]
@@ -163,102 +165,85 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         if not (math.isfinite(start_s) and horizon_s >= start_s):
             self.close()  # or its finaliser would complain on top
-            raise ValueError(f"start_s must be finite and horizon_s not before it, got {start_s} s and {horizon_s} s")
+            raise ValueError(f"start_s must be finite and horizon_s not before it, got {start_s} and {horizon_s}")
         self.env: Final = simpy.Environment(start_s)
         if shuffle_seed is not None:
-            self.env._eid = _shuffled(shuffle_seed)  # type: ignore[assignment]  # any source of distinct integers will do
+            self.env._eid = _shuffled(shuffle_seed)  # type: ignore[assignment]  # any distinct integers will do
         self._horizon_s = horizon_s
-        self._queue: list[Any] = self.env._queue  # (time, priority, sequence, event)
-        self._on_ring = (self._ready.append,)  # every timer's SimPy callbacks
-        self._num_cancelled = 0  # cancelled timers still in the queue
+        self._queue: list[Any] = self.env._queue  # of (time, priority, sequence, event)
+        self._num_cancelled = 0  # timers that still stand in the queue
         self._failure: BaseException | None = None
 
     def time(self) -> float:
         """Virtual seconds."""
         return self.env._now
 
-    def call_soon(
-        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.Handle:
-        """Run *callback* at this instant, after what is already runnable."""
-        self._check_closed()
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
-
-    def call_later(
-        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """Run *callback* after *delay* seconds; see `call_at`."""
-        return self.call_at(self.env._now + delay, callback, *args, context=context)
-
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Run *callback* at *when* seconds: at this instant if that is past, never if it is infinite. NaN and -inf are refused."""
-        self._check_closed()
-        timer = _Timer(when, callback, args, self, context or copy_context())
-        now = self.env._now
-        if now < when < math.inf:
-            now = when
-        elif when == math.inf:
-            return timer
-        elif not when > -math.inf:
+        """Run *callback* at *when* seconds: at this instant if that is past, never if it is infinite.
+
+        Raises ValueError for NaN and minus infinity.
+        """
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        if not when > -math.inf:
             raise ValueError(f"a timer needs a time or a delay in seconds, got {when}")
-        timer.callbacks = self._on_ring
-        heappush(self._queue, (now, NORMAL, next(self.env._eid), timer))
+        timer = _Timer(when, callback, args, copy_context() if context is None else context)
+        timer._loop = self
+        if when != math.inf:
+            timer.callbacks = _RING
+            heappush(self._queue, (max(when, self.env._now), NORMAL, next(self.env._eid), timer))
         return timer
 
-    async def wait_event(self, event: simpy.Event, what: str = "") -> Any:
-        """Wait for a SimPy *event* of this loop's environment; return its value, or raise the exception it failed with.
+    async def wait_event(self, event: simpy.Event, what: str = "") -> object:
+        """Wait for a SimPy *event* of ``env``; return its value or raise what it failed with.
 
-        *what* names it in a `Deadlock`. A cancelled wait lets go of the event and leaves it as it is: give a Resource request back.
+        *what* names it in a `Deadlock`. A cancelled wait lets go of the event: give a Resource request back yourself.
+        Raises ValueError for an event of another environment.
         """
         if event.env is not self.env:
-            raise ValueError(f"{type(event).__name__} belongs to another SimPy environment than this loop's")
+            raise ValueError(
+                f"this {type(event).__name__} belongs to another SimPy environment than the running loop's"
+            )
         future = self.create_future()
-        if event.callbacks is None:
-            _settle(future, event)
-            return await future
         settle = partial(_settle, future)
-        event.callbacks.append(settle)
+        if event.callbacks is None:
+            settle(event)
+        else:
+            event.callbacks.append(settle)
         try:
             return await future
-        except asyncio.CancelledError:
-            if event.callbacks is not None:
+        finally:
+            if event.callbacks is not None and settle in event.callbacks:
                 event.callbacks.remove(settle)
-            raise
 
     def run_in_executor(self, executor: object, func: Callable[[*Ts], T], *args: *Ts) -> Never:
         """Refuse: while a thread works the loop looks idle, and would move the clock or report a false deadlock."""
         name = getattr(func, "__qualname__", repr(func))
         raise RuntimeError(
-            f"virtual time has no threads: call {name} inline and await asyncio.sleep() for the time it should take"
+            f"virtual time has no threads: call {name} inline, and await asyncio.sleep() for the time it should take"
         )
 
-    def set_default_executor(self, executor: object) -> Never:
-        """Refuse; see `run_in_executor`."""
-        raise RuntimeError("virtual time has no threads: a default executor would never be used")
-
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """End the run with the exception nobody handled; log it, as asyncio does, where there is no run left to end."""
+        """End the run with the exception nobody handled; log it, as asyncio does, where no run is left to end."""
         error = context.get("exception")
         if error is None or self._failure is not None or self.is_closed():
             super().default_exception_handler(context)
             return
-        error.add_note(str(context.get("message", "")))
+        error.add_note(str(context.get("message")))
         self._failure = error
         if self.is_running():
             self.stop()
 
     def raise_failure(self) -> None:
         """Raise the exception nobody handled, if there is one."""
-        if self._failure is not None:
-            error, self._failure = self._failure, None
+        if (error := self._failure) is not None:
+            self._failure = None
             raise error
 
     def _run_once(self) -> None:
-        """Run until `stop`. (Asyncio expects one round of callbacks here; staying inside is faster and otherwise the same.)"""
+        """Run until `stop`; asyncio expects one round of callbacks here, but staying inside is faster."""
         ready = self._ready
         while True:
             while not ready and not self._stopping:
@@ -275,21 +260,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let SimPy process its next event: the only place where time moves."""
         queue = self._queue
         while queue:
-            when, _, _, event = queue[0]
+            when_s, _, _, event = queue[0]
             if event.__class__ is _Timer and event._cancelled:
                 heappop(queue)
                 self._num_cancelled -= 1
-            elif when > self._horizon_s:
+            elif when_s <= self._horizon_s:
+                self.env.step()
+                return
+            else:
                 if self.env.now < self._horizon_s:
                     self.env.run(until=self._horizon_s)
                 raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
-            else:
-                self.env.step()
-                return
         raise Deadlock("no timer is armed", self.env.now, _waiting(self))
 
     def _timer_was_cancelled(self) -> None:
-        """Count it; sort the queue anew without the cancelled timers once they are the larger half."""
+        """Count it; rebuild the queue without the cancelled timers once they are the larger half."""
         self._num_cancelled += 1
         if self._num_cancelled > _COMPACT_ABOVE and 2 * self._num_cancelled > len(self._queue):
             self._queue[:] = [entry for entry in self._queue if not (type(entry[3]) is _Timer and entry[3]._cancelled)]
@@ -297,16 +282,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._num_cancelled = 0
 
     def _write_to_self(self) -> None:
-        """Nothing to wake: this loop never sleeps in the operating system."""
+        """Wake nobody: this loop never sleeps in the operating system."""
 
 
 def run(
-    main: Coroutine[Any, Any, T], *, horizon_s: float = math.inf, start_s: float = 0.0, shuffle_seed: int | None = None
+    main: Coroutine[Any, Any, T],
+    *,
+    horizon_s: float = math.inf,
+    start_s: float = 0.0,
+    shuffle_seed: int | None = None,
 ) -> T:
-    """Run *main* to its end on a fresh `VirtualLoop` and return its result; then cancel what is left, as ``asyncio.run`` does.
+    """Run *main* to its end on a fresh `VirtualLoop` and return its result; cancel what is left, like ``asyncio.run``.
 
-    Raises `Deadlock` and `HorizonReached`; SimPy's, callbacks' and forgotten tasks' exceptions; RuntimeError inside another loop.
-    Clean-up may take virtual time, but not beyond the horizon; what goes wrong in it is a note on the exception that caused it.
+    Raises `Deadlock`, `HorizonReached`, what SimPy, a callback or a forgotten task raised, and RuntimeError inside
+    another loop. Clean-up may take virtual time within the horizon; what fails in it becomes a note on the first error.
     """
     loop = VirtualLoop(start_s=start_s, horizon_s=horizon_s, shuffle_seed=shuffle_seed)
     runner = asyncio.Runner(loop_factory=lambda: loop)
@@ -326,99 +315,83 @@ def run(
 
 
 def now() -> float:
-    """Return the running loop's time, in seconds."""
+    """Return the running loop's time in seconds."""
     return asyncio.get_running_loop().time()
 
 
-def environment() -> simpy.Environment:
-    """Return the SimPy environment of the running `VirtualLoop`. Raises RuntimeError on any other loop."""
-    return _virtual_loop().env
-
-
-async def wait(event: simpy.Event, what: str = "") -> Any:
-    """Wait for a SimPy event on the running `VirtualLoop`; see `VirtualLoop.wait_event`."""
-    return await _virtual_loop().wait_event(event, what)
-
-
-def _virtual_loop() -> VirtualLoop:
+def running_loop() -> VirtualLoop:
+    """Return the running `VirtualLoop`, whose ``env`` is the SimPy environment; RuntimeError on any other loop."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualLoop):
-        raise RuntimeError(f"SimPy events need a VirtualLoop; the running loop is a {type(loop).__name__}")
+        raise RuntimeError(f"SimPy events need a VirtualLoop, but the running loop is a {type(loop).__name__}")
     return loop
 
 
-def _settle(future: asyncio.Future[Any], event: simpy.Event) -> None:
-    """Hand the outcome of a processed *event* to *future*. A failure nobody waits for any more stays SimPy's, and ends the run."""
+async def wait(event: simpy.Event, what: str = "") -> object:
+    """Wait for a SimPy event on the running `VirtualLoop`; see `VirtualLoop.wait_event`."""
+    return await running_loop().wait_event(event, what)
+
+
+def _settle(future: asyncio.Future[object], event: simpy.Event) -> None:
+    """Hand the outcome of *event* to *future*. A failure nobody waits for any more stays SimPy's, and ends the run."""
     if future.done():
         return
     if event.ok:
         future.set_result(event.value)
     else:
         event.defused = True
-        future.set_exception(event.value)
+        future.set_exception(event._value)
 
 
 def _shuffled(seed: int) -> Iterator[int]:
     """Distinct integers in random order."""
     draw = random.Random(seed).getrandbits
-    count = 0
-    while True:
-        yield (draw(32) << 64) + count
-        count += 1
+    return ((draw(32) << 64) + number for number in count())
 
 
 def _waiting(loop: VirtualLoop) -> list[tuple[str, str]]:
-    """(actor, what it waits for), in natural order. Who only waits for other tasks is left out where those are named."""
+    """(actor, what it waits for) in natural order; who only waits for other tasks is left out if those are named."""
     found = [(_name(task), *_reason(task)) for task in asyncio.all_tasks(loop)]
-    blocked = [(who, what) for who, what, joins in found if not joins] or [(who, what) for who, what, _ in found]
-    return sorted(blocked, key=lambda entry: [_natural(part) for part in entry])
+    blocked = [(actor, what) for actor, what, joins in found if not joins]
+    return sorted(blocked or [(actor, what) for actor, what, _ in found], key=_natural)
 
 
-def _natural(text: str) -> list[int | str]:
+def _natural(entry: tuple[str, str]) -> list[list[str | int]]:
     """Sort key that puts device[9] before device[10]."""
-    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", text))]
+    texts = [re.split("([0-9]+)", text) for text in entry]
+    return [[int(part) if place % 2 else part for place, part in enumerate(parts)] for parts in texts]
 
 
 def _name(task: asyncio.Task[Any]) -> str:
-    """Its own name, or its function's: asyncio's Task-17 says nothing and differs from run to run."""
-    if not re.fullmatch("Task-[0-9]+", task.get_name()):
-        return task.get_name()
-    coroutine = task.get_coro()
-    return _short(getattr(coroutine, "__qualname__", repr(coroutine)))
+    """Its own name, or its function's: asyncio's "Task-17" says nothing and differs from run to run."""
+    name = task.get_name()
+    return _short(getattr(task.get_coro(), "__qualname__", name)) if re.fullmatch("Task-[0-9]+", name) else name
 
 
 def _reason(task: asyncio.Task[Any]) -> tuple[str, bool]:
-    """What the task waits for, and whether that is only the end of other tasks; read off its suspended frames."""
+    """What the task waits for, and whether that is only the end of other tasks: read off its suspended frames."""
     frames = list(_frames(task.get_coro()))
     if not frames:
-        return "its first step", False
-    inner, caller = frames[-1], next((frame for frame in reversed(frames) if not _is_library(frame)), frames[0])
+        return "something without a frame", False
+    inner, module = frames[-1], frames[-1].f_globals["__name__"]
     if inner.f_code is Mailbox.get.__code__:
         return inner.f_locals["self"].name, False
+    what = _short(inner.f_code.co_qualname)
     if inner.f_code is VirtualLoop.wait_event.__code__:
         what = inner.f_locals["what"] or type(inner.f_locals["event"]).__name__
-    else:
-        what = _short(inner.f_code.co_qualname)
     waiter = getattr(task, "_fut_waiter", None)
     joins = isinstance(waiter, asyncio.Task) or type(waiter).__name__ == "_GatheringFuture"
-    joins = joins or inner.f_globals["__name__"] == "asyncio.taskgroups" or what in {"_wait", "wait_for"}
-    return (what if caller is inner else f"{what} in {_short(caller.f_code.co_qualname)}"), joins
+    joins = joins or (module in {"asyncio.taskgroups", "asyncio.tasks"} and what != "sleep")
+    own = [frame for frame in frames if not re.match(rf"asyncio\.|{__name__}$", frame.f_globals["__name__"])]
+    return f"{what} in {_short(own[-1].f_code.co_qualname)}" if own and own[-1] is not inner else what, joins
 
 
 def _frames(awaitable: object) -> Iterator[FrameType]:
-    """The suspended frames of a coroutine, outermost first."""
-    while awaitable is not None:
-        for frame_name, next_name in (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await")):
-            if frame := getattr(awaitable, frame_name, None):
-                yield frame
-                awaitable = getattr(awaitable, next_name)
-                break
-        else:
-            return
-
-
-def _is_library(frame: FrameType) -> bool:
-    return frame.f_globals["__name__"].partition(".")[0] == "asyncio" or frame.f_globals["__name__"] == __name__
+    """Yield the suspended frames of a coroutine, outermost first."""
+    kinds = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
+    while kind := next((kind for kind in kinds if getattr(awaitable, kind[0], None)), None):
+        yield getattr(awaitable, kind[0])
+        awaitable = getattr(awaitable, kind[1])
 
 
 def _short(qualname: str) -> str:

@@ -1,5 +1,5 @@
 """What a run that cannot end raises."""
 
 
-class RunFailed(RuntimeError):
+class RunFailed(RuntimeError):  # noqa: N818 -- reads as the fact it states
     """A run that began and could not end; the message says why and how to see it again. Exit code 1."""

@@ -16,7 +16,7 @@ from simulator.streams import stream
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One device of the fleet. ``speed`` is relative to its profile; ``cell`` is one of the scenario's cells or None."""
+    """One device of the fleet: ``speed`` is relative to its profile, ``cell`` is one of the scenario's or None."""
 
     index: int
     name: str
@@ -35,7 +35,7 @@ def members(scenario: Scenario) -> list[Member]:
     Speeds and rates are drawn from streams named after the group, one draw per device in turn: changing one group, or
     appending devices to it, leaves everybody else as they were.
     """
-    return [member for member in _members(scenario)]
+    return list(_members(scenario))
 
 
 def _members(scenario: Scenario) -> Iterator[Member]:

@@ -16,7 +16,7 @@ Outcome = Literal["delivered", "cancelled"]
 
 
 class MessageRow(NamedTuple):
-    """One message over the network; times are virtual seconds. ``size_bytes`` is the frame, ``wire_bytes`` with headers.
+    """One message; times are virtual seconds. ``size_bytes`` is the frame, ``wire_bytes`` with packet headers.
 
     ``sent_s`` is when the last bit left the sender (or the sender gave up), ``delivered_s`` when it arrived; nan if it
     never did.
@@ -48,7 +48,7 @@ class ComputeRow(NamedTuple):
 
 
 class RoundRow(NamedTuple):
-    """One round; row 0 is the state before training. ``loss`` and ``perplexity`` are of held-out data, nan if not taken.
+    """One round; row 0 is the state before training. ``loss`` and ``perplexity``: held-out data, nan if not taken.
 
     Round r starts when round r - 1 ends: when the last participant has finished it. Bytes are frames delivered in it.
     """

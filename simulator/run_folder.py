@@ -39,6 +39,7 @@ ROUNDS: Final = "rounds.csv"
 MESSAGES: Final = "messages.parquet"
 COMPUTE: Final = "compute.parquet"
 SUMMARY: Final = "summary.json"
+ADAPTER: Final = "adapter"
 
 _REASONS: Final = {
     errno.ENOSPC: "the disk is full",
@@ -108,6 +109,14 @@ class RunFolder:
         self._replace(MESSAGES, _parquet(messages, MessageRow))
         self._replace(COMPUTE, _parquet(computes, ComputeRow))
 
+    def write_adapter(self, files: Mapping[str, bytes]) -> None:
+        """Write the learned adapters into the folder ``adapter``; nothing for no files."""
+        if files:
+            with _reported(self.path / ADAPTER):
+                (self.path / ADAPTER).mkdir(exist_ok=True)
+        for name, data in files.items():
+            self._replace(f"{ADAPTER}/{name}", data)
+
     def write_summary(self, mapping: Mapping[str, object]) -> None:
         """Write the summary, last of all: with it the run is finished."""
         with _reported(self.path / ROUNDS), (self.path / ROUNDS).open("r+b") as rounds:
@@ -123,7 +132,8 @@ class RunFolder:
 
     def _replace(self, name: str, data: bytes) -> None:
         """Write a file in full or not at all; it is on the disk before it has its name."""
-        path, part = self.path / name, self.path / f".{name}.part"
+        path = self.path / name
+        part = path.with_name(f".{path.name}.part")
         with _reported(path):
             try:
                 with part.open("wb") as file:

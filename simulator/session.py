@@ -61,6 +61,7 @@ def run(
             ) from error
     write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
+    folder.write_adapter(outcome.adapter)
     folder.write_summary(outcome.summary)
     if not quiet:
         record = outcome.record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class Outcome:
 
     record: Record
     summary: dict[str, Any]
+    adapter: Mapping[str, bytes]  # files of a PEFT checkpoint; none where nothing was trained
 
 
 def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
@@ -78,7 +79,8 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     job = _job(scenario, crew, numerics, weights, record)
     job.rounds.begin()
     virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
-    return Outcome(record, _summary(scenario, record, virtual_s, time.perf_counter() - started))
+    summary = _summary(scenario, record, virtual_s, time.perf_counter() - started)
+    return Outcome(record, summary, numerics.export())
 
 
 def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record) -> Job:

@@ -36,6 +36,8 @@ def test_json_is_one_object_with_the_summary_and_nothing_else(capsys, tmp_path):
     assert summary["tokens"] == 2 * 4 * 1 * 64
     assert sum(summary["bytes_by_kind"].values()) == summary["bytes_up"] + summary["bytes_down"]
     assert summary == json.loads((tmp_path / "r" / "summary.json").read_text())
+    adapter = {entry.name for entry in (tmp_path / "r" / "adapter").iterdir()}
+    assert adapter == {"adapter_config.json", "adapter_model.safetensors"}
 
 
 def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):

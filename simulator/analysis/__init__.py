@@ -1,0 +1,1 @@
+"""What a run's rows say: reads records and nothing else."""

@@ -7,7 +7,7 @@ or nothing at all (`TimingOnly`). Numerics take no virtual time: their cost is c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Loss:
 
 
 class Numerics(Protocol):
-    """Five verbs. Devices are indices into the scenario's fleet; rounds count from 0."""
+    """Six verbs. Devices are indices into the scenario's fleet; rounds count from 0."""
 
     def forward(self, device: int, round: int) -> Ticket:
         """A device runs its next batch through its blocks. May be computed later: nothing changes in between."""
@@ -47,6 +47,9 @@ class Numerics(Protocol):
 
     def evaluate(self) -> Loss:
         """Loss of the global model (averaged device adapters, server adapters) on held-out data."""
+
+    def export(self) -> Mapping[str, bytes]:
+        """Files, by name, in which the global adapters can be kept."""
 
 
 class TimingOnly:
@@ -73,3 +76,7 @@ class TimingOnly:
     def evaluate(self) -> Loss:
         """Nothing is evaluated."""
         return Loss(float("nan"), 0)
+
+    def export(self) -> Mapping[str, bytes]:
+        """Nothing is kept."""
+        return {}

@@ -12,7 +12,7 @@ from simulator.streams import seed_of, stream
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.model import SplitModel
-from simulator.training.models import ModelPlan, device_of, load
+from simulator.training.models import MINI, ModelPlan, device_of, load
 from simulator.training.optim import AdamW
 
 
@@ -52,6 +52,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
             weight_decay=training.weight_decay,
         ),
         group_tokens=_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer),
+        base_model=str(MINI) if model.name == "mini" else model.name,
     )
     engine = Engine(
         SplitModel(loaded.gpt2),

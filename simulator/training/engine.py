@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from simulator.numerics import Loss, Ticket
+from simulator.training.adapters import Part, to_peft
 from simulator.training.bank import AdapterRows, ClientBank, initial_row
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
@@ -58,6 +59,7 @@ class Settings:
     alpha: float
     optimizer: AdamW
     group_tokens: int = 16384
+    base_model: str = "gpt2"
 
 
 class Engine:
@@ -137,9 +139,7 @@ class Engine:
         At that cut every block has adapters that were trained: at least half the fleet trains the blocks in front of
         it on the device, at least half leaves those behind it to the server. Weights are equal here.
         """
-        devices = range(len(self.clients.splits))
-        split = sorted(self.clients.splits)[len(self.clients.splits) // 2]
-        row_NP = self._average(devices, [1.0] * len(devices))[None]
+        split, row_NP = self._global_split, self._global_row()[None]
         data = self.data.validation()
         total, positions = 0.0, 0
         rows = max(1, self.settings.group_tokens // data.ids_RT.shape[1])
@@ -155,6 +155,22 @@ class Engine:
                 total += float(losses_M.double().sum())
                 positions += losses_M.shape[0]
         return Loss(total / positions, positions)
+
+    def export(self) -> dict[str, bytes]:
+        """The global adapters, as evaluated, in the files of a PEFT checkpoint; see `adapters.to_peft`."""
+        split = self._global_split
+        device = Part(self._client_layout, self._global_row(), range(split))
+        server = Part(self._server_layout, self.server.params(self._server_row)[0], range(split, self.model.num_blocks))
+        settings = self.settings
+        return to_peft([device, server], rank=settings.rank, alpha=settings.alpha, base_model=settings.base_model)
+
+    @property
+    def _global_split(self) -> int:
+        return sorted(self.clients.splits)[len(self.clients.splits) // 2]
+
+    def _global_row(self) -> Tensor:
+        devices = range(len(self.clients.splits))
+        return self._average(devices, [1.0] * len(devices))
 
     def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
         """Weighted mean row [P]; a block's weights are shared among the devices that train it themselves."""

@@ -1,0 +1,32 @@
+"""What a run exports, loaded by PEFT on the whole, unsplit model."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from peft import PeftModel
+
+TARGETS = [("c_attn",), ("q", "v")]
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize(
+    ("splits", "ranks"), [([1, 1], [4, 4]), ([3, 3], [4, 4]), ([11, 11], [4, 4]), ([5, 2, 9], [8, 4, 8])]
+)
+def test_peft_on_the_whole_model_has_the_loss_that_the_engine_evaluates(world, tmp_path, splits, ranks, targets):
+    scene = world(splits, ranks, targets=targets)
+    engine = scene.engine
+    for name, data in engine.export().items():
+        (tmp_path / name).write_bytes(data)
+    base = copy.deepcopy(scene.whole.model.base_model.model)
+    for block in base.transformer.h:  # take the reference's adapters out again
+        block.attn.c_attn = block.attn.c_attn.base_layer
+    whole = PeftModel.from_pretrained(base, tmp_path).to(torch.float64).eval()
+    data = engine.data.validation()
+    with torch.no_grad():
+        logits = whole(input_ids=torch.from_numpy(data.ids_RT)).logits
+    labels = torch.from_numpy(data.labels_RT).reshape(-1)
+    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels, ignore_index=-100)
+    assert engine.evaluate().mean == pytest.approx(loss.item(), rel=1e-10)
