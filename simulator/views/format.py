@@ -38,9 +38,9 @@ def duration(seconds: float, *, digits: int = 0) -> str:
     return f"{minutes} min {rest}" if whole < _HOUR else f"{minutes // 60} h {minutes % 60:02d} min {rest}"
 
 
-def elapsed(seconds: float) -> str:
+def elapsed(seconds: float, *, digits: int = 1) -> str:
     """A time of this machine, which nobody wants finer than a tenth of a second: "0.0 s", "23.1 s", "2 min 05 s"."""
-    return f"{seconds:.1f} s" if 0 <= round(seconds, 1) < _MINUTE else duration(seconds)
+    return f"{seconds:.{digits}f} s" if 0 <= round(seconds, digits) < _MINUTE else duration(seconds)
 
 
 def _short(seconds: float) -> str:

@@ -68,12 +68,12 @@ class Frame:
         numbers = Group(*sections.clocks(self.now, stacked=True), *sections.traffic(self.now))
         curves = Group(*sections.charts(self.now, right - 4))
         both = Table.grid()
-        both.add_row(
-            panel(numbers, width=left, title=" clocks and bytes "), panel(curves, width=right, title=" learning ")
-        )
+        both.add_row(panel(numbers, width=left, title="clocks and bytes"), panel(curves, width=right, title="learning"))
         yield Padding(sections.progress(self.now, width - 4), (1, 2))
         yield both
-        yield panel(sections.slowest(self.now, pen, width - 4), width=width, title=" where the time goes ")
+        yield panel(
+            Group(*sections.slowest(self.now, pen, width - 4)), width=width, title="where the virtual time goes"
+        )
 
     def _narrow(self, pen: Pen, height: int) -> Iterator[RenderableType]:
         """One section below the other; what does not fit is left out from the bottom."""
@@ -82,5 +82,5 @@ class Frame:
         parts: list[RenderableType] = [*gap, sections.progress(self.now, inner), *gap, *sections.clocks(self.now), *gap]
         parts += [*sections.learning(self.now, inner), *sections.traffic(self.now)]
         if height >= ROOMY - 4:
-            parts += [*gap, sections.slowest(self.now, pen, inner)]
+            parts += [*gap, *sections.slowest(self.now, pen, inner)]
         yield Padding(Group(*parts), (0, 2))

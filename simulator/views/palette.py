@@ -35,15 +35,15 @@ class Ink(NamedTuple):
 
 INKS: Final[Mapping[str, Ink]] = MappingProxyType(
     {
-        "compute": Ink("magenta", "█", "█", "#"),
-        "uplink": Ink("cyan", "█", "▓", "="),
-        "server": Ink("blue", "█", "▚", "s"),
-        "downlink": Ink("green", "█", "▒", "-"),
-        "aggregation": Ink("red", "█", "▞", "a"),
-        "waiting": Ink("bright_black", "░", "░", "."),
+        "compute": Ink("magenta", "▇", "█", "#"),
+        "uplink": Ink("cyan", "▇", "▓", "="),
+        "server": Ink("blue", "▇", "▚", "s"),
+        "downlink": Ink("green", "▇", "▒", "-"),
+        "aggregation": Ink("red", "▇", "▞", "a"),
+        "waiting": Ink("bright_black", "·", "·", "."),
     }
 )
-OTHER: Final = Ink("default", "█", "█", "?")
+OTHER: Final = Ink("default", "▇", "█", "?")
 
 
 def ink_of(part: str) -> Ink:

@@ -19,7 +19,7 @@ LABEL_WIDTH = 14
 
 def header(info: RunInfo, width: int) -> Panel:
     """Who trains what on what: shown before anything is loaded."""
-    model = Text(info.models, STRONG)
+    model = Text.assemble((info.models, STRONG))
     if info.two_models:
         model.append(f"   losses are {info.model}'s, time and bytes {info.timed_as}'s", LABEL)
     job = f"{info.algorithm}, split {info.split}, {info.network} network, seed {info.seed}"
@@ -28,7 +28,7 @@ def header(info: RunInfo, width: int) -> Panel:
         line("fleet", fleet(info, width - 4 - LABEL_WIDTH)),
         line("job", Text.assemble(job, (f"   {info.server}", LABEL))),
     ]
-    title = Text.assemble((" splitwire ", f"bold {ACCENT}"), (f" {info.name} ", STRONG))
+    title = Text.assemble(("splitwire", f"bold {ACCENT}"), (f"  {info.name}", "bold default"))
     return panel(Group(*lines), title=title, width=width)
 
 
@@ -44,12 +44,27 @@ def line(label: str, value: Text | str) -> Text:
     return text.append_text(value if isinstance(value, Text) else Text(value))
 
 
+def wrapped(label: str, value: Text | str) -> Table:
+    """A label and its value, which goes on below itself where it is too long."""
+    table = Table.grid()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(f"{label:<{LABEL_WIDTH}}", LABEL), value)
+    return table
+
+
 def fleet(info: RunInfo, width: int) -> Text:
-    """The groups with profile and access where there is room, else with names only."""
-    full = [f"{group.count} {group.name} ({group.profile}, {group.access})" for group in info.groups]
-    short = [f"{group.count} {group.name}" for group in info.groups]
+    """The groups, each with its profile and access, or its access, or its name only: as there is room."""
+    forms = [
+        " · ".join(f"{group.count} {group.name}{detail}" for group, detail in zip(info.groups, details, strict=True))
+        for details in (
+            [f" ({group.profile}, {group.access})" for group in info.groups],
+            [f" ({group.access})" for group in info.groups],
+            [""] * len(info.groups),
+        )
+    ]
     room = width - cell_len(info.fleet) - 3
-    groups = " · ".join(full) if cell_len(" · ".join(full)) <= room else " · ".join(short)
+    groups = next((form for form in forms if cell_len(form) <= room), forms[-1])
     return Text.assemble((info.fleet, STRONG), (f"   {groups}", LABEL))
 
 

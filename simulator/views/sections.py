@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from simulator.views import format as f
 from simulator.views.palette import ACCENT, BAD, GOOD, LABEL, STRONG, Pen, ink_of
-from simulator.views.pieces import LABEL_WIDTH, grid, line, progress_bar
+from simulator.views.pieces import LABEL_WIDTH, line, progress_bar
 from simulator.views.snapshot import Snapshot
 
 MAX_NAME = 18  # characters of a device's name
@@ -22,7 +22,7 @@ def progress(now: Snapshot, width: int) -> Text:
     """Rounds done, as a number and as a bar."""
     done, total = now.tally.rounds_done, now.info.rounds
     share = done / total if total else 1.0
-    text = Text(f"{f'round {done}/{total}':<{LABEL_WIDTH - 2}}  ", STRONG, no_wrap=True)
+    text = Text(no_wrap=True).append(f"{f'round {done}/{total}':<{LABEL_WIDTH - 2}}  ", STRONG)
     percent = f"{100 * share:5.0f} %"
     return text.append_text(progress_bar(share, max(0, width - len(text) - len(percent)))).append(percent)
 
@@ -47,7 +47,7 @@ def _left(now: Snapshot) -> Text:
     if now.state == "stopped":
         return Text("stopped", BAD)
     if now.tally.last is None or now.tally.rounds_done < now.info.rounds:
-        return Text(f.UNKNOWN if math.isnan(now.left_s) else f"{f.elapsed(now.left_s)} (real)")
+        return Text(f.UNKNOWN if math.isnan(now.left_s) else f"{f.elapsed(now.left_s, digits=0)} (real)")
     return Text("done", GOOD)
 
 
@@ -63,7 +63,7 @@ def traffic(now: Snapshot) -> list[Text]:
 
 def learning(now: Snapshot, width: int) -> list[Text]:
     """Perplexity and training loss, one line each, with a sparkline where there is room."""
-    perplexity, loss = _perplexity(now), Text(f.loss(now.tally.train_loss), STRONG)
+    perplexity, loss = _perplexity(now), Text.assemble((f.loss(now.tally.train_loss), STRONG))
     start = max(perplexity.cell_len, loss.cell_len) + 2
     room = min(40, width - LABEL_WIDTH - start)
     for text, values in ((perplexity, now.tally.perplexities), (loss, now.tally.train_losses)):
@@ -90,6 +90,8 @@ def _perplexity(now: Snapshot) -> Text:
     before, after = now.tally.perplexity_before, now.tally.perplexity
     if math.isnan(after):
         return Text("not taken: times and bytes only", LABEL)
+    if now.tally.evaluations == 1:
+        return Text.assemble((f.perplexity(after), f"bold {ACCENT}"), ("  validation, before training", LABEL))
     return Text.assemble(
         f"{f.perplexity(before)} → ",
         (f.perplexity(after), f"bold {ACCENT}"),
@@ -98,25 +100,31 @@ def _perplexity(now: Snapshot) -> Text:
     )
 
 
-def slowest(now: Snapshot, pen: Pen, width: int) -> Table:
-    """Where the slowest devices spend their average round, and the mean of all devices."""
+def slowest(now: Snapshot, pen: Pen, width: int) -> list[Text]:
+    """Where the slowest devices spend their average round, and the mean of all devices; aligned by hand, for speed."""
     mean = now.ranking.mean
     rows = [(time.device, time, f"{time.rounds_last}x" if time.rounds_last else "", "") for time in now.ranking.slowest]
     if mean:
         rows.append((f"mean of {now.ranking.devices}", mean, "", LABEL))
     title, last = f"slowest {now.info.noun}s", "last" if width < WIDE else "came last"
-    names = min(MAX_NAME, max([len(title), *(len(name) for name, *_ in rows)]))
-    numbers = [[f.duration(part_s) for part_s in time[1:5]] for _, time, *_ in rows]
-    wide = [max([len(part), *(len(row[index]) for row in numbers)]) for index, part in enumerate(PARTS)]
+    names = min(MAX_NAME, max([len(title), *(cell_len(name) for name, *_ in rows)]))
+    numbers = [[f.duration(part_s) for part_s in time.parts_s] for _, time, *_ in rows]
+    wide = [max([len(part), *(len(texts[index]) for texts in numbers)]) for index, part in enumerate(PARTS)]
     room = max(6, width - names - sum(wide) - len(last) - 2 * 6)
     longest_s = max((time.span_s for _, time, *_ in rows), default=0.0)
-    table = grid([], "lrrrrlr")
-    heads = [Text(part, ink_of(part).style) for part in PARTS]
-    table.add_row(Text(title, LABEL), *heads, Text("average round"[:room].ljust(room), LABEL), Text(last, LABEL))
+    head = Text(no_wrap=True).append(title.ljust(names), LABEL)
+    for part, columns in zip(PARTS, wide, strict=True):
+        head.append(part.rjust(columns + 2), ink_of(part).style)
+    lines = [head.append(f"  {'average round'[:room]:<{room}}  {last}", LABEL)]
     for (name, time, count, style), texts in zip(rows, numbers, strict=True):
+        columns_text = "".join(text.rjust(columns + 2) for text, columns in zip(texts, wide, strict=True))
         cells = round(room * time.span_s / longest_s) if longest_s else 0
-        bar = pen.bar(list(zip(PARTS, time[1:5], strict=True)), cells)
-        short = Text(name, style, overflow="ellipsis")
-        short.truncate(names, overflow="ellipsis")
-        table.add_row(short, *(Text(text, style) for text in texts), bar, count)
-    return table
+        text = Text(no_wrap=True).append(f"{_fitted(name, names)}{columns_text}  ", style)
+        text.append_text(pen.bar(list(zip(PARTS, time.parts_s, strict=True)), cells))
+        lines.append(text.append(" " * (room - cells)).append(f"  {count:>{len(last)}}"))
+    return lines
+
+
+def _fitted(name: str, width: int) -> str:
+    """Exactly so many columns; what is too long ends with an ellipsis."""
+    return set_cell_size(name, width) if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…"

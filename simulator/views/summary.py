@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -11,10 +11,13 @@ from rich.text import Text
 
 from simulator.record import RoundRow
 from simulator.views import summary_sections as sections
+from simulator.views.format import MINUS
 from simulator.views.info import RunInfo
 from simulator.views.palette import ACCENT, LABEL, MAX_WIDTH, Pen, pen_for
 from simulator.views.pieces import header
 from simulator.views.tally import Traffic
+
+PLAIN: Final = str.maketrans({MINUS: "-", "·": ",", "…": "~"})
 
 
 def print_summary(
@@ -28,9 +31,17 @@ def print_summary(
     """Print the summary of a finished run.
 
     ``rounds`` are its round rows, ``summary`` the contents of summary.json: virtual_s and wall_s are needed, the rest
-    is shown where it is there. ``traffic`` has each device's bytes (see `tally.traffic`).
+    is shown where it is there. ``traffic`` has each device's bytes (see `tally.traffic`). A terminal that cannot show
+    Unicode gets ASCII in its place.
     """
-    console.print(render(info, rounds, summary, traffic=traffic, pen=pen_for(console, console.width)))
+    pen = pen_for(console, console.width)
+    with console.capture() as capture:
+        console.print(render(info, rounds, summary, traffic=traffic, pen=pen))
+    text = capture.get()
+    if pen.ascii_only:
+        text = text.translate(PLAIN).encode(console.encoding, "replace").decode(console.encoding)
+    console.file.write(text)
+    console.file.flush()
 
 
 def render(
@@ -43,13 +54,21 @@ def render(
 ) -> RenderableType:
     """The summary as one piece, for a console or a picture."""
     pen = pen or Pen(width=MAX_WIDTH)
-    clocked = f"as {info.timed_as} would take" if info.two_models else ""
+    learned, clocked = (f"of {info.model}", f"as {info.timed_as}") if info.two_models else ("", "")
     parts: list[RenderableType] = [header(info, pen.width)]
     for title, of_model, content in (
-        ("learning", f"of {info.model}" if info.two_models else "", sections.learning(rounds, pen)),
+        ("learning", learned, sections.learning(rounds, pen)),
         ("time", clocked, sections.times(rounds, summary)),
-        ("where the virtual time went", "the critical path, from end to start", sections.blame(info, summary, pen)),
-        ("bytes", clocked, sections.sizes(info, summary, traffic or {})),
+        (
+            "where the virtual time went",
+            "what the run was waiting for",
+            sections.blame(info, summary, pen),
+        ),
+        (
+            "bytes",
+            f"{clocked}, frames without TCP and IP headers".removeprefix(", "),
+            sections.sizes(info, summary, traffic or {}),
+        ),
         ("", "", sections.closing(info, summary)),
     ):
         if content:

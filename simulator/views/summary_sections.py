@@ -15,7 +15,7 @@ from simulator.record import RoundRow
 from simulator.views import format as f
 from simulator.views.info import RunInfo
 from simulator.views.palette import ACCENT, BAD, GOOD, LABEL, STRONG, Pen, ink_of
-from simulator.views.pieces import LABEL_WIDTH, grid, line
+from simulator.views.pieces import LABEL_WIDTH, grid, line, wrapped
 from simulator.views.tally import Traffic
 
 SHARES: Final = (0.9, 0.75, 0.5)  # of the perplexity before training
@@ -81,7 +81,7 @@ def _reached(rounds: Sequence[RoundRow]) -> Table:
 def times(rounds: Sequence[RoundRow], summary: Mapping[str, Any]) -> Lines:
     """Both clocks, and how long a round takes in the field."""
     virtual_s, wall_s = float(summary["virtual_s"]), float(summary["wall_s"])
-    speed = f": {f.factor(virtual_s / wall_s)} as fast" if virtual_s and wall_s else ""
+    speed = f", speed-up {f.factor(virtual_s / wall_s)}" if virtual_s and wall_s else ""
     clocks: Lines = [
         _clock("virtual time", f.duration(virtual_s), f"bold {ACCENT}", "in the field, with these devices and links"),
         _clock("real time", f.elapsed(wall_s), STRONG, f"on this machine{speed}"),
@@ -111,24 +111,20 @@ def blame(info: RunInfo, summary: Mapping[str, Any], pen: Pen) -> Lines:
     parts: Mapping[str, float] = summary.get("blame") or {}
     lines: Lines = []
     names = list(parts)
-    wide = max([LABEL_WIDTH, *(len(name) + 2 for name in names)])
+    wide = max([LABEL_WIDTH + 2, *(len(name) + 2 for name in names)])
     if sum(parts.values()) > 0:
         percents = f.shares(list(parts.values()))
         room = min(MAX_BAR, pen.width - wide - 30)
         for name, percent in zip(names, percents, strict=True):
-            text = Text(f"{name:<{wide}}", LABEL, no_wrap=True)
-            text.append(f"{percent:5.1f} %  ", STRONG).append(f"{f.duration(parts[name]):>15}  ")
-            cells = round(percent / max(percents) * room)
-            lines.append(text.append(pen.glyph(name) * (cells or int(percent > 0)), ink_of(name).style))
+            text = Text(no_wrap=True).append(f"{name:<{wide}}", LABEL).append(f"{percent:5.1f} %  ", STRONG)
+            text.append(f"{f.duration(parts[name]):>15}  ", LABEL)
+            cells = max(round(percent / max(percents) * room), int(percent > 0))
+            lines.append(text.append(pen.glyph(name) * cells, ink_of(name).style))
     slowest = summary.get("slowest") or []
     if slowest:
         most = ", ".join(f"{entry['device']} {entry['rounds_last']}x" for entry in slowest)
-        lines.append(
-            line(
-                "last to finish",
-                Text.assemble(f"{'':<{wide - LABEL_WIDTH}}{most}", (f"   of {info.rounds} rounds", LABEL)),
-            )
-        )
+        value = Text.assemble(most, (f"   of {info.rounds} rounds", LABEL))
+        lines.append(wrapped(f"{'last to finish':<{wide}}", value))
     return lines
 
 
@@ -148,7 +144,7 @@ def sizes(info: RunInfo, summary: Mapping[str, Any], traffic: Mapping[str, Traff
         table.add_row(Text(label, LABEL), Text(f.size(up_bytes), STRONG), Text(f.size(down_bytes), STRONG))
     by_kind = sorted((summary.get("bytes_by_kind") or {}).items(), key=lambda item: -item[1])
     kinds = ", ".join(f"{kind} {f.size(size_bytes)}" for kind, size_bytes in by_kind)
-    return [table, *([line("by kind", kinds)] if kinds else [])]
+    return [table, *([wrapped("by kind", kinds)] if kinds else [])]
 
 
 def closing(info: RunInfo, summary: Mapping[str, Any]) -> Lines:
@@ -160,6 +156,5 @@ def closing(info: RunInfo, summary: Mapping[str, Any]) -> Lines:
     if summary.get("trace_hash"):
         lines.append(line("trace hash", Text(str(summary["trace_hash"])[:16], LABEL)))
     if summary.get("folder"):
-        folder = Text(f"{'results':<{LABEL_WIDTH}}", LABEL, overflow="fold")
-        lines.append(folder.append(str(summary["folder"]), STRONG))
+        lines.append(wrapped("results", Text(str(summary["folder"]), STRONG)))
     return lines

@@ -52,6 +52,11 @@ class DeviceTime(NamedTuple):
     rounds_last: int
 
     @property
+    def parts_s(self) -> tuple[float, float, float, float]:
+        """Compute, uplink, downlink, waiting."""
+        return self.compute_s, self.uplink_s, self.downlink_s, self.waiting_s
+
+    @property
     def busy_s(self) -> float:
         """All but waiting."""
         return self.compute_s + self.uplink_s + self.downlink_s
@@ -119,7 +124,10 @@ class _Spent:
 
 @dataclass(slots=True)
 class Tally(Observer):
-    """The state of a run as its rows tell it. Bytes are frames as delivered; ``now_s`` is the virtual clock."""
+    """The state of a run as its rows tell it. Bytes are frames as delivered; ``now_s`` is the virtual clock.
+
+    ``perplexities`` has one value a round, row 0 included: the latest that was taken, nan before the first.
+    """
 
     phases: list[str] = field(default_factory=list)
     now_s: float = 0.0
@@ -129,18 +137,19 @@ class Tally(Observer):
     rounds_done: int = 0
     train_losses: list[float] = field(default_factory=list)
     perplexities: list[float] = field(default_factory=list)
+    evaluations: int = 0
     rounds_last: Counter[str] = field(default_factory=Counter)
     _spent: dict[str, _Spent] = field(default_factory=dict)
     _servers: set[str] = field(default_factory=set)
 
     @property
     def perplexity_before(self) -> float:
-        """On held-out data before training; nan if it was never taken."""
-        return self.perplexities[0] if self.perplexities else math.nan
+        """The first one that was taken on held-out data; nan if none was."""
+        return next((value for value in self.perplexities if math.isfinite(value)), math.nan)
 
     @property
     def perplexity(self) -> float:
-        """The latest one; nan if it was never taken."""
+        """The latest one that was taken; nan if none was."""
         return self.perplexities[-1] if self.perplexities else math.nan
 
     @property
@@ -188,8 +197,9 @@ class Tally(Observer):
             self.rounds_last[row.slowest] += 1
         if math.isfinite(row.train_loss):
             self.train_losses.append(row.train_loss)
-        if math.isfinite(row.perplexity):
-            self.perplexities.append(row.perplexity)
+        taken = math.isfinite(row.perplexity)
+        self.perplexities.append(row.perplexity if taken else self.perplexity)
+        self.evaluations += taken
 
     def ranking(self, count: int) -> Ranking:
         """The ``count`` devices that were busy longest in their average round, waiting left out.
