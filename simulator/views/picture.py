@@ -74,5 +74,6 @@ def save_svg(
     )
     for renderable in renderables:
         console.print(renderable)
+    console.print()  # room for the descenders of the last line
     # rich takes a bold DejaVu or Fira Code cell as 0.61 of its height, and so does the template
     Path(path).write_text(console.export_svg(title=title, theme=THEME, code_format=TEMPLATE), encoding="utf-8")
