@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulator.numerics import Loss, Numerics
@@ -12,26 +13,30 @@ from simulator.record import Record, RoundRow
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How many rounds, and after which of them adapters are averaged and the global model is evaluated."""
+    """How many rounds, counted from 1, and after which adapters are averaged and the global model is evaluated."""
 
     rounds: int
     aggregate_every: int
     evaluate_every: int
 
     def aggregates_after(self, round: int) -> bool:
-        """True every ``aggregate_every`` rounds, counted from 0: I = 5 aggregates after rounds 4, 9, 14, ..."""
-        return (round + 1) % self.aggregate_every == 0
+        """True every ``aggregate_every`` rounds: I = 5 aggregates after rounds 5, 10, 15, ..."""
+        return round % self.aggregate_every == 0
 
     def evaluates_after(self, round: int) -> bool:
         """True every ``evaluate_every`` rounds and after the last one."""
-        return (round + 1) % self.evaluate_every == 0 or round + 1 == self.rounds
+        return round % self.evaluate_every == 0 or round == self.rounds
+
+    def __iter__(self) -> Iterator[int]:
+        """The rounds 1, 2, ..."""
+        return iter(range(1, self.rounds + 1))
 
 
 class Rounds:
     """A round is over when its last participant has finished it; then the global model may be evaluated."""
 
     def __init__(self, schedule: Schedule, participants: int, numerics: Numerics, record: Record) -> None:
-        """Rounds count from 0 here and from 1 in the record, whose row 0 is the state before training."""
+        """Round 0 of the record is the state before training."""
         self.schedule = schedule
         self._participants, self._numerics, self._record = participants, numerics, record
         self._losses: dict[int, list[Loss]] = defaultdict(list)
@@ -54,7 +59,7 @@ class Rounds:
             del self._finished[round]
             due = self.schedule.evaluates_after(round)
             held_out = self._numerics.evaluate() if due else Loss(math.nan, 0)
-            self._write(round + 1, now_s, _mean(self._losses.pop(round, [])), held_out, device)
+            self._write(round, now_s, _mean(self._losses.pop(round, [])), held_out, device)
 
     def _write(self, number: int, end_s: float, train: Loss, held_out: Loss, slowest: str) -> None:
         up, down = self._record.bytes_up, self._record.bytes_down

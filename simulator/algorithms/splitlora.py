@@ -31,7 +31,7 @@ from simulator.workload import aggregation_work, server_work
 async def device(me: Device, job: Job) -> None:
     """One client: rounds of a1, a2, a4, a5 and, when due, b1 and b3."""
     clock = asyncio.get_running_loop()
-    for round in range(job.rounds.schedule.rounds):
+    for round in job.rounds.schedule:
         ticket = job.numerics.forward(me.index, round)
         await me.compute("client forward", round, me.costs.client_forward)  # a1
         await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
@@ -49,7 +49,7 @@ async def server(me: Actor, job: Job) -> None:
     work = server_work([device.costs for device in job.devices])
     size_of = {device.name: device.costs.gradient_bytes for device in job.devices}
     async with asyncio.TaskGroup() as replies:
-        for round in range(job.rounds.schedule.rounds):
+        for round in job.rounds.schedule:
             uploads = [await me.receive("activations") for _ in job.devices]
             await me.compute("server forward and backward", round, work)  # a3
             job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))
@@ -62,7 +62,7 @@ async def aggregator(me: Actor, job: Job) -> None:
     work = aggregation_work([device.costs for device in job.devices])
     size_of = {device.name: device.costs.adapter_bytes for device in job.devices}
     async with asyncio.TaskGroup() as replies:
-        for round in filter(job.rounds.schedule.aggregates_after, range(job.rounds.schedule.rounds)):
+        for round in filter(job.rounds.schedule.aggregates_after, job.rounds.schedule):
             uploads = [await me.receive("adapter") for _ in job.devices]
             await me.compute("adapter aggregation", round, work)  # b2
             members = [upload.payload for upload in uploads]

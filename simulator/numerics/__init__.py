@@ -31,7 +31,7 @@ class Loss:
 
 
 class Numerics(Protocol):
-    """Six verbs. Devices are indices into the scenario's fleet; rounds count from 0."""
+    """Six verbs. Devices are indices into the scenario's fleet; rounds count from 1."""
 
     def forward(self, device: int, round: int) -> Ticket:
         """A device runs its next batch through its blocks. May be computed later: nothing changes in between."""

@@ -88,7 +88,7 @@ class TrainingData:
     def batch(self, device: int, round: int) -> Sequences:
         """The device's next sequences: its shard in an order of its own, shuffled anew each time it is used up."""
         shard, size = self.shards[device], self._plan.sequences
-        first = round * size
+        first = (round - 1) * size
         wanted = [self._at(device, shard, index) for index in range(first, first + size)]
         return Sequences(self._encoded.ids_RT[wanted], self._encoded.labels_RT[wanted])
 

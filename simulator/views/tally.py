@@ -204,12 +204,11 @@ class Tally(Observer):
     def ranking(self, count: int) -> Ranking:
         """The ``count`` devices that were busy longest in their average round, waiting left out.
 
-        Call it when a round has ended: rows of that round close it. Message and compute rows count rounds from 0,
-        round rows from 1.
+        Call it when a round has ended: rows of that round close it.
         """
         times = []
         for name, spent in self._spent.items():
-            if 0 <= spent.round < self.rounds_done:
+            if 0 < spent.round <= self.rounds_done:
                 spent.close()
             if spent.rounds and name not in self._servers:
                 times.append(spent.mean(name, self.rounds_last[name]))

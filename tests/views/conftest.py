@@ -49,7 +49,7 @@ def _play(record, rounds=4, *, trained=True):
     record.phase("loading the model")
     record.round(row(0, 0.0, 0.0, 0, ""))
     for number in range(rounds):
-        _round(record, number, 10.0 * number)
+        _round(record, number + 1, 10.0 * number)
         record.round(row(number + 1, 10.0 * number, 10.0 * number + 10, 1_000_000, "b"))
     return record
 

@@ -43,7 +43,7 @@ def feed(record, *, pause_s=0.0, set_up_s=0.0, info=INFO, rounds=None):
     record.round(RoundRow(0, 0.0, 0.0, len(names), 0, math.nan, math.log(16.9), 16.9, 0, 0, ""))
     start_s = dict.fromkeys((name for name, *_ in names), 0.0)
     end_s, count = 0.0, 0
-    for round in range(rounds if rounds is not None else info.rounds):
+    for round in range(1, 1 + (rounds if rounds is not None else info.rounds)):
         ready = []
         for name, compute_s, link_s in names:
             began_s = start_s[name]
@@ -94,10 +94,10 @@ def feed(record, *, pause_s=0.0, set_up_s=0.0, info=INFO, rounds=None):
         before_s, end_s = end_s, max(start_s.values())
         last = max(start_s, key=start_s.get)
         loss = 2.83 * (0.72 + 0.28 * math.exp(-round / 14)) + chance.gauss(0, 0.015)
-        perplexity = math.exp(loss) if (round + 1) % 5 == 0 else math.nan
+        perplexity = math.exp(loss) if round % 5 == 0 else math.nan
         record.round(
             RoundRow(
-                round + 1,
+                round,
                 before_s,
                 end_s,
                 100,

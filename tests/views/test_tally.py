@@ -36,15 +36,15 @@ def test_a_round_that_has_only_begun_does_not_count(play):
     tally = Tally()
     play(Record([tally]))
     before = tally.ranking(5)
-    tally.on_compute(ComputeRow("a", 4, "work", 1e9, 40.0, 90.0))
+    tally.on_compute(ComputeRow("a", 5, "work", 1e9, 40.0, 90.0))
     assert tally.ranking(5) == before
     assert tally.now_s == 90.0
 
 
 def test_a_device_that_sits_out_a_round_does_not_wait_in_it():
     tally = Tally()
-    tally.on_compute(ComputeRow("a", 0, "work", 1e9, 0.0, 2.0))
-    tally.on_compute(ComputeRow("a", 7, "work", 1e9, 100.0, 104.0))
+    tally.on_compute(ComputeRow("a", 1, "work", 1e9, 0.0, 2.0))
+    tally.on_compute(ComputeRow("a", 8, "work", 1e9, 100.0, 104.0))
     tally.rounds_done = 8
     assert tally.ranking(1).slowest == (DeviceTime("a", 3.0, 0.0, 0.0, 0.0, rounds_last=0),)
 
@@ -74,7 +74,7 @@ def test_a_run_that_trains_nothing_has_no_perplexity(play):
 
 def test_a_cancelled_message_costs_time_but_no_bytes():
     tally = Tally()
-    tally.on_message(MessageRow(0, 0, "activations", "a", "server", "up", 1000, 1000, 1.0, 3.0, math.nan, "cancelled"))
+    tally.on_message(MessageRow(0, 1, "activations", "a", "server", "up", 1000, 1000, 1.0, 3.0, math.nan, "cancelled"))
     tally.rounds_done = 1
     assert tally.bytes_up == 0
     assert tally.now_s == 3.0
