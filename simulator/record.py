@@ -1,7 +1,7 @@
 """What happened: every message, every computation and every round, in virtual time. Observers listen here.
 
-A view or an analysis reads these rows and nothing else. Rounds count from 1 in every row. The trace hash is taken over times, actors, kinds and sizes
-only, not over losses: a run that trains nothing has the hash of the run that does.
+A view or an analysis reads these rows and nothing else. Rounds count from 1 in every row. The trace hash is taken over
+times, actors, kinds and sizes only, not over losses: a run that trains nothing has the hash of the run that does.
 """
 
 from __future__ import annotations

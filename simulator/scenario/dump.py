@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -61,4 +60,11 @@ def _scalar(value: Any, writer: Any = None) -> str:  # noqa: ANN401 -- any scala
 def _text(text: str) -> str:
     """A string, quoted unless it is plain and cannot be taken for null."""
     plain = SAFE.fullmatch(text) and text.lower() not in {"null", "true", "false", "yes", "no", "on", "off"}
-    return text if plain and not text[0].isdigit() else json.dumps(text, ensure_ascii=True)
+    return text if plain and not text[0].isdigit() else f'"{"".join(map(_quoted, text))}"'
+
+
+def _quoted(character: str) -> str:
+    """One character inside double quotes; whatever does not print becomes an escape that YAML knows."""
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -96,11 +96,13 @@ def _put(tree: Tree, path: KeyPath, value: object, label: str) -> None:
     at = tree.root
     for depth, part in enumerate(path[:-1]):
         if isinstance(at, dict):
-            if not isinstance(at.get(part), dict | list):
+            if at.get(part) is None:
                 at[part] = {}
             at = at[part]
         else:
             at = at[_index(at, part, path[: depth + 1], label)]
+    if not isinstance(at, dict | list):
+        raise _refused(label, None, f"{path_text(path[:-1])}: there is a plain value, nothing can be set inside it")
     if isinstance(at, dict):
         at[path[-1]] = value
     else:

@@ -5,7 +5,7 @@ Four ways to train the same tokens of the same clients by one step of AdamW:
 ours            one batched pass for all clients (`simulator.training.engine`)
 plain           unsplit Hugging Face GPT-2 with PEFT LoRA, one batch, the model's own loss (full logits)
 plain_same_loss the same with our loss at label positions and the one-kernel GELU: what is left is the engine itself
-loop            the paper's literal form: a copy of the client part for every client, a loop over clients, one server pass
+loop            the paper's literal form: a copy of the client part for each client, a loop, one server pass
 
 Prints medians over ``--repeats`` rounds of process CPU time and of wall time, ratios within the run, kernel launches as
 torch's dispatcher counts them (views left out), and bytes. Random weights and tokens: only the time is looked at.
