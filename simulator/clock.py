@@ -38,6 +38,7 @@ Ts = TypeVarTuple("Ts")
 
 _COMPACT_ABOVE: Final = 64  # cancelled timers; fewer cost less than sorting the queue again
 _NAMES_SHOWN: Final = 12  # waiting actors in an error message
+_RING: Final = (asyncio.TimerHandle._run,)  # the SimPy callbacks of every armed timer
 
 
 class Stalled(RuntimeError):  # noqa: N818 - like its kinds below, named for what happened
@@ -134,7 +135,7 @@ class _Timer(asyncio.TimerHandle):
         self._args = args
         self._context = context
         self._cancelled = False
-        self.callbacks: tuple[Callable[[_Timer], None]] | None = None
+        self.callbacks: tuple[Callable[[asyncio.Handle], None]] | None = None
 
     def cancel(self) -> None:
         """Take the timer back: it lets go of its callback, moves no time and delays no deadlock."""
@@ -146,7 +147,17 @@ class _Timer(asyncio.TimerHandle):
                 self._loop._timer_was_cancelled()
 
 
-_RING: Final = (_Timer._run,)  # the SimPy callbacks of every armed timer
+class Task(asyncio.Task[T]):
+    """A task whose hash is its serial number: asyncio cancels a `TaskGroup` in the order of a set, here a fixed one."""
+
+    __slots__ = ("_serial",)
+
+    def __init__(self, loop: Any, coro: Any, **options: Any) -> None:  # noqa: ANN401 - as each Python's task factories
+        self._serial: int = next(loop._serials)
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._serial
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -168,7 +179,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise ValueError(f"start_s must be finite and horizon_s not before it, got {start_s} and {horizon_s}")
         self.env: Final = simpy.Environment(start_s)
         if shuffle_seed is not None:
-            self.env._eid = _shuffled(shuffle_seed)  # type: ignore[assignment]  # any distinct integers will do
+            draw = random.Random(shuffle_seed).getrandbits
+            self.env._eid = ((draw(32) << 64) + number for number in count())  # type: ignore[assignment]  # is any iterator
+        self._serials = count()
+        self.set_task_factory(Task)
         self._horizon_s = horizon_s
         self._queue: list[Any] = self.env._queue  # of (time, priority, sequence, event)
         self._num_cancelled = 0  # timers that still stand in the queue
@@ -185,8 +199,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
         Raises ValueError for NaN and minus infinity.
         """
-        if self.is_closed():
-            raise RuntimeError("Event loop is closed")
         if not when > -math.inf:
             raise ValueError(f"a timer needs a time or a delay in seconds, got {when}")
         timer = _Timer(when, callback, args, copy_context() if context is None else context)
@@ -203,9 +215,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         Raises ValueError for an event of another environment.
         """
         if event.env is not self.env:
-            raise ValueError(
-                f"this {type(event).__name__} belongs to another SimPy environment than the running loop's"
-            )
+            raise ValueError(f"this {type(event).__name__} belongs to another SimPy environment than the loop's own")
         future = self.create_future()
         settle = partial(_settle, future)
         if event.callbacks is None:
@@ -221,9 +231,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: object, func: Callable[[*Ts], T], *args: *Ts) -> Never:
         """Refuse: while a thread works the loop looks idle, and would move the clock or report a false deadlock."""
         name = getattr(func, "__qualname__", repr(func))
-        raise RuntimeError(
-            f"virtual time has no threads: call {name} inline, and await asyncio.sleep() for the time it should take"
-        )
+        raise RuntimeError(f"virtual time has no threads: call {name} inline and asyncio.sleep() as long as it takes")
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """End the run with the exception nobody handled; log it, as asyncio does, where no run is left to end."""
@@ -231,16 +239,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if error is None or self._failure is not None or self.is_closed():
             super().default_exception_handler(context)
             return
-        error.add_note(str(context.get("message")))
+        task = context.get("future")
+        error.add_note(f"{context.get('message')}{f': {_name(task)}' if isinstance(task, asyncio.Task) else ''}")
         self._failure = error
         if self.is_running():
             self.stop()
-
-    def raise_failure(self) -> None:
-        """Raise the exception nobody handled, if there is one."""
-        if (error := self._failure) is not None:
-            self._failure = None
-            raise error
 
     def _run_once(self) -> None:
         """Run until `stop`; asyncio expects one round of callbacks here, but staying inside is faster."""
@@ -253,7 +256,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if not handle._cancelled:
                     handle._run()
             if self._stopping:
-                self.raise_failure()
+                if (error := self._failure) is not None:
+                    self._failure = None
+                    raise error
                 return
 
     def _step(self) -> None:
@@ -286,11 +291,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def run(
-    main: Coroutine[Any, Any, T],
-    *,
-    horizon_s: float = math.inf,
-    start_s: float = 0.0,
-    shuffle_seed: int | None = None,
+    main: Coroutine[Any, Any, T], *, horizon_s: float = math.inf, start_s: float = 0.0, shuffle_seed: int | None = None
 ) -> T:
     """Run *main* to its end on a fresh `VirtualLoop` and return its result; cancel what is left, like ``asyncio.run``.
 
@@ -300,9 +301,12 @@ def run(
     loop = VirtualLoop(start_s=start_s, horizon_s=horizon_s, shuffle_seed=shuffle_seed)
     runner = asyncio.Runner(loop_factory=lambda: loop)
     try:
-        result = runner.run(main)
+        try:
+            result = runner.run(main)
+        finally:
+            for task in sorted(asyncio.all_tasks(loop), key=hash):  # in the order of their making: parents first
+                task.cancel()
         runner.close()
-        loop.raise_failure()
     except BaseException as error:
         try:
             runner.close()
@@ -334,38 +338,30 @@ async def wait(event: simpy.Event, what: str = "") -> object:
 
 def _settle(future: asyncio.Future[object], event: simpy.Event) -> None:
     """Hand the outcome of *event* to *future*. A failure nobody waits for any more stays SimPy's, and ends the run."""
-    if future.done():
-        return
-    if event.ok:
+    if event.ok and not future.done():
         future.set_result(event.value)
-    else:
+    elif not future.done():
         event.defused = True
         future.set_exception(event._value)
-
-
-def _shuffled(seed: int) -> Iterator[int]:
-    """Distinct integers in random order."""
-    draw = random.Random(seed).getrandbits
-    return ((draw(32) << 64) + number for number in count())
 
 
 def _waiting(loop: VirtualLoop) -> list[tuple[str, str]]:
     """(actor, what it waits for) in natural order; who only waits for other tasks is left out if those are named."""
     found = [(_name(task), *_reason(task)) for task in asyncio.all_tasks(loop)]
-    blocked = [(actor, what) for actor, what, joins in found if not joins]
-    return sorted(blocked or [(actor, what) for actor, what, _ in found], key=_natural)
+    blocked = [(actor, what) for actor, what, joins in found if not joins] or [entry[:2] for entry in found]
+    return sorted(blocked, key=lambda entry: [_natural(text) for text in entry])
 
 
-def _natural(entry: tuple[str, str]) -> list[list[str | int]]:
+def _natural(text: str) -> list[str | int]:
     """Sort key that puts device[9] before device[10]."""
-    texts = [re.split("([0-9]+)", text) for text in entry]
-    return [[int(part) if place % 2 else part for place, part in enumerate(parts)] for parts in texts]
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", text))]
 
 
 def _name(task: asyncio.Task[Any]) -> str:
     """Its own name, or its function's: asyncio's "Task-17" says nothing and differs from run to run."""
     name = task.get_name()
-    return _short(getattr(task.get_coro(), "__qualname__", name)) if re.fullmatch("Task-[0-9]+", name) else name
+    nameless = re.fullmatch("Task-[0-9]+|None", name)  # Python 3.13.0 writes None
+    return _short(getattr(task.get_coro(), "__qualname__", name)) if nameless else name
 
 
 def _reason(task: asyncio.Task[Any]) -> tuple[str, bool]:

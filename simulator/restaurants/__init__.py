@@ -36,16 +36,15 @@ SLOTS: Final[Mapping[str, Callable[[Pen], str]]] = {
     "near": draw_landmark,
 }
 _ALWAYS: Final = ("name", "food")
-_HOW_MANY: Final = (
-    (3,) * 18 + (4,) * 19 + (5,) * 10 + (6, 7, 8)
-)  # slots of an example, drawn evenly; most fit 64 tokens
+_HOW_MANY: Final = (3,) * 18 + (4,) * 19 + (5,) * 10 + (6, 7, 8)
+"""Numbers of slots, drawn evenly: few are large, so that most sequences of the embedded tokenizer fit 64 tokens."""
 
 
 def write(rng: np.random.Generator, style: str, count: int) -> list[Example]:
     """That many examples in a style: "guide" (formal prose) or "chat" (messages between friends).
 
     Every example has a name and a food, drawn evenly, and 1 to 6 of the other slots. Raises ValueError for an unknown
-    style. Not modelled: relations between slots (a wine bar may welcome children), spelling mistakes, facts left unsaid.
+    style. Not modelled: relations between slots (a wine bar may welcome children), misspellings, facts left unsaid.
     """
     if style not in STYLES:
         guess = get_close_matches(style, STYLES, n=1)

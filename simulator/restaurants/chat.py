@@ -62,7 +62,7 @@ def chat(facts: Facts, pen: Pen) -> str:
     while draft.left:
         text += _fragments(draft)
     if len(facts) <= _LONGEST_WITH_REMARK:
-        if pen.chance(0.5) and "{dish}" not in text:
+        if draft.say("{dish}") not in text and pen.chance(0.6):
             text += pen.pick((", ", ". ")) + draft.say(pen.pick(_DISHES))
         if pen.chance(0.3):
             text += pen.pick((", ", ". ")) + pen.pick(_CLOSERS)
@@ -79,7 +79,7 @@ def _opening(draft: Draft) -> str:
 
 
 def _place(draft: Draft, *, says_food: bool) -> str:
-    """ "noodle bistro", "noodle spot" or, where the opening names the food itself, "bistro"."""
+    """The template of "noodle bistro", "noodle spot" or, where the opening names the food itself, "bistro"."""
     draft.left.remove("food")
     noun = draft.use("type", _PLACE) or _NOUN
     return noun if says_food else f"{{before_noun}} {noun}"
@@ -89,7 +89,5 @@ def _fragments(draft: Draft) -> str:
     """One or two fragments with the mark that joins them to the text."""
     pen = draft.pen
     keys = pen.shuffled(draft.left)[: pen.pick((1, 2))]
-    joint = pen.pick((" but ", " tho ")) if draft.clash(keys) else pen.pick((", ", " and ", ", "))
-    return pen.pick((", ", ". ", ", ")) + (" but " if draft.clash(keys) else joint).join(
-        draft.use(key, _FRAGMENTS) for key in keys
-    )
+    joint = " but " if draft.clash(keys) else pen.pick((", ", " and ", ", "))
+    return pen.pick((", ", ". ", ", ")) + joint.join([draft.use(key, _FRAGMENTS) for key in keys])

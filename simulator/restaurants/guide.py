@@ -92,8 +92,7 @@ def _opening(draft: Draft) -> str:
     form = pen.pick(("plain", "front", "inverted", "aside", "advice", "verbs"))
     front = ""
     if form in ("front", "inverted"):
-        keys = draft.use_some(pen.shuffled(("near", "area")), _FRONTS, at_most=1)
-        front = keys[0] if keys else ""
+        front = "".join(draft.use_some(pen.shuffled(("near", "area")), _FRONTS, at_most=1))
     if form == "advice":
         draft.left.remove("food")
         front = draft.say("For [|{taste}] {food}, [visit|consider|choose] {name}")
@@ -111,23 +110,21 @@ def _opening(draft: Draft) -> str:
 
 
 def _noun_phrase(draft: Draft) -> str:
-    """ "a highly rated, affordable pub serving pies near Marwick Bridge", with a random part of what is left to say."""
+    """A random part of what is left to say: "a highly rated, affordable pub serving pies near Marley Bridge"."""
     pen = draft.pen
     adjectives = draft.use_some(
         pen.shuffled(("rating", "price", "family")), _ADJECTIVES, at_most=pen.pick((0, 1, 1, 2))
     )
     parts = [
         "~a",
-        pen.pick((", ", " and ")).join(adjectives),
-        draft.use("type", {"type": "{type}"}) or pen.pick((_NOUN,)),
+        ", ".join(adjectives),
+        draft.use("type", {"type": "{type}"}) or _NOUN,
     ]
     if "food" in draft.left and pen.chance(0.8):
         parts.append(draft.use("food", _AFTER_NOUN))
         if pen.chance(0.4):
             parts.append(draft.use("price", _AT_PRICES))
-    for key in ("near", "area"):
-        if pen.chance(0.5):
-            parts.append(draft.use(key, _PLACES))
+    parts += [draft.use(key, _PLACES) for key in ("near", "area") if pen.chance(0.5)]
     return draft.say(" ".join(parts))
 
 
@@ -149,7 +146,7 @@ def _follow_up(draft: Draft) -> str:
 
 
 def _joined_verbs(draft: Draft, keys: list[str]) -> str:
-    """ "serves pies, welcomes children and is located in Ashford"; "but" where good and bad news meet."""
+    """Verb phrases: "serves pies, welcomes children and is located in Ashford"; "but" where good and bad news meet."""
     joint = " but " if draft.clash(keys) else " and "
-    said = [draft.use(key, _VERBS) for key in list(keys)]
+    said = [draft.use(key, _VERBS) for key in keys]
     return ", ".join(said[:-1]) + joint + said[-1] if len(said) > 1 else said[0]

@@ -1,7 +1,7 @@
 """The invented town: foods, names, districts, landmarks, prices and ratings.
 
-Everything here is made up for Splitwire. Values that a model can only copy (names, districts, landmarks) are composed of
-parts, so there are thousands of them; values that it must put into words (price, rating, family) are few.
+Everything here is made up for Splitwire. Values that a model can only copy (names, districts, landmarks) are composed
+of parts, so there are hundreds or thousands; values that it must put into words (price, rating, family) are few.
 """
 
 from dataclasses import dataclass
@@ -55,53 +55,47 @@ FOODS: Final[dict[str, Food]] = {
 
 TYPES: Final = ("pub", "bistro", "cafe", "tavern", "diner", "canteen", "inn", "wine bar", "tea house", "eatery")
 
-_ADJECTIVES: Final = tuple(
-    [
-        "Copper",
-        "Golden",
-        "Silver",
-        "Crooked",
-        "Quiet",
-        "Velvet",
-        "Amber",
-        "Hidden",
-        "Rusty",
-        "Painted",
-        "Winter",
-        "Lucky",
-        "Iron",
-        "Scarlet",
-        "Wandering",
-    ]
+_ADJECTIVES: Final = (
+    "Copper",
+    "Golden",
+    "Silver",
+    "Crooked",
+    "Quiet",
+    "Velvet",
+    "Amber",
+    "Hidden",
+    "Rusty",
+    "Painted",
+    "Winter",
+    "Lucky",
+    "Iron",
+    "Scarlet",
+    "Wandering",
 )
-_NOUNS: Final = tuple(
-    [
-        "Heron",
-        "Fox",
-        "Kettle",
-        "Lantern",
-        "Anchor",
-        "Barrel",
-        "Orchard",
-        "Badger",
-        "Compass",
-        "Thistle",
-        "Sparrow",
-        "Ladle",
-        "Otter",
-        "Acorn",
-        "Raven",
-        "Mill",
-    ]
+_NOUNS: Final = (
+    "Heron",
+    "Fox",
+    "Kettle",
+    "Lantern",
+    "Anchor",
+    "Barrel",
+    "Orchard",
+    "Badger",
+    "Compass",
+    "Thistle",
+    "Sparrow",
+    "Ladle",
+    "Otter",
+    "Acorn",
+    "Raven",
+    "Mill",
 )
-_SURNAME_STARTS: Final = tuple(["Tol", "Mar", "Hal", "Bren", "Cor", "Dun", "Fen", "Gar", "Kes", "Lor", "Pel", "Wil"])
-_SURNAME_ENDS: Final = tuple(["wick", "den", "ley", "mont", "ster", "by", "ton", "combe"])
-_SYLLABLES: Final = tuple(
-    ["va", "lo", "ri", "ne", "ta", "ku", "mi", "so", "ze", "ba", "do", "fi", "ga", "pe", "ru", "na"]
-)
+_SURNAME_STARTS: Final = ("Tol", "Mar", "Hal", "Bren", "Cor", "Dun", "Fen", "Gar", "Kes", "Lor", "Pel", "Wil")
+_SURNAME_ENDS: Final = ("wick", "den", "ley", "mont", "ster", "by", "ton", "combe")
+_SYLLABLES: Final = ("va", "lo", "ri", "ne", "ta", "ku", "mi", "so", "ze", "ba", "do", "fi", "ga", "pe", "ru", "na")
 _KITCHENS: Final = ("Kitchen", "Table", "Larder", "Corner")
-_TOWN_STARTS: Final = tuple(["Ash", "Old", "Stone", "Elm", "Fair", "Green", "Wood", "Clay"])
-_TOWN_ENDS: Final = tuple(["brook", "grove", "haven", "worth", "ford", "side"])
+_TOWN_STARTS: Final = ("Ash", "Old", "Stone", "Elm", "Fair", "Green", "Wood", "Clay")
+_TOWN_ENDS: Final = ("brook", "grove", "haven", "worth", "ford", "side")
 _QUARTERS: Final = ("Quarter", "Docks", "Market", "Gardens", "District")
 _LANDMARKS: Final = ("Station", "Bridge", "Library", "Theatre", "Museum", "Park")
 
@@ -111,7 +105,7 @@ _RATING_WORDS: Final = ("low", "average", "high")
 
 
 def draw_name(pen: Pen) -> str:
-    """The name of a place: "The Copper Heron", "Fox and Kettle", "Marwick's Table" or a made-up word such as "Zelori"."""
+    """The name of a place: "The Copper Heron", "Fox and Kettle", "Marley's Table" or a made-up word like "Zeruta"."""
     kind = pen.pick(("inn sign", "pair", "owner", "word", "word"))
     if kind == "inn sign":
         return f"The {pen.pick(_ADJECTIVES)} {pen.pick(_NOUNS)}"
@@ -131,7 +125,7 @@ def draw_area(pen: Pen) -> str:
 
 
 def draw_landmark(pen: Pen) -> str:
-    """A landmark: "Marwick Station"; it takes no article."""
+    """A landmark: "Marley Station"; it takes no article."""
     return f"{_surname(pen)} {pen.pick(_LANDMARKS)}"
 
 

@@ -1,8 +1,10 @@
 """Makes the embedded model: ``python -m simulator.training.pretrain --out DIR``.
 
-A GPT-2 of 12 small blocks learns generated "guide" texts, with a few "chat" texts among them so that every token of the
-shared vocabulary has met some use; the phones later fine-tune on "chat". The tokenizer is byte-level BPE, trained on both
-styles. Weights go to disk as float16 safetensors.
+A GPT-2 of 12 small blocks learns to put facts into "guide" prose. Among that it overhears "chat" messages, always
+without the facts they say: it meets the words of that style, as a model pre-trained on the web has, but never the task
+in that style, which is left to the phones. The tokenizer is byte-level BPE, trained on both styles. Weights go to disk
+as float16 safetensors. Texts and the order of batches depend on the seed alone; weights are bit-equal only on one
+machine with one thread count, and only where ``--minutes`` does not cut the run short.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from simulator.restaurants import write
+from simulator.restaurants import STYLES, write
 from simulator.sequences import END_OF_TEXT, Example, join
 from simulator.streams import seed_of, stream
 
 VOCABULARY: Final = 1280
-CHAT_SHARE: Final = 0.05
+POSITIONS: Final = 128
+OVERHEARD_SHARE: Final = 0.06
+"""Part of the sequences that are chat messages without facts, two messages to a sequence."""
+WARM_UP_STEPS: Final = 100
 PROMPT_WEIGHT: Final = 0.1
 """Weight of a prompt token in the loss; a reference token has weight 1."""
 
@@ -41,8 +46,8 @@ class Options:
     """What the command line gives."""
 
     out: Path
+    steps: int
     minutes: float
-    examples: int
     batch: int
     learning_rate: float
     seed: int
@@ -70,6 +75,12 @@ def encode(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Encoded]:
     prompts = tokenizer.encode_batch([prompt for prompt, _ in pairs])
     texts = tokenizer.encode_batch([text for _, text in pairs])
     return [(np.array([*a.ids, *b.ids, 0]), len(a.ids)) for a, b in zip(prompts, texts, strict=True)]
+
+
+def overheard(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Encoded]:
+    """Token ids of the texts alone, two to a sequence: about the length of an example with its facts."""
+    texts = [[*encoding.ids, 0] for encoding in tokenizer.encode_batch([join(example)[1] for example in examples])]
+    return [(np.array(first + second), 0) for first, second in zip(texts[::2], texts[1::2], strict=True)]
 
 
 def collate(rows: Sequence[Encoded], prompt_weight: float) -> tuple[Tensor, Tensor]:
@@ -120,7 +131,7 @@ def fresh_model(seed: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY,
-            n_positions=128,
+            n_positions=POSITIONS,
             n_embd=96,
             n_layer=12,
             n_head=6,
@@ -135,34 +146,38 @@ def fresh_model(seed: int) -> GPT2LMHeadModel:
 
 
 def fit(model: GPT2LMHeadModel, data: Sequence[Encoded], options: Options, progress: Progress) -> int:
-    """Train all weights for a stretch of wall-clock time; returns the number of steps.
+    """Train all weights for one epoch, or until the minutes are over; returns the number of steps.
 
-    A cosine schedule over the time with 100 steps of warm-up; three batches in ten start at a random position, so that
-    late positions learn too.
+    A cosine schedule after 100 steps of warm-up; three batches in ten start at a random position, so that late
+    positions learn too.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     rng = stream(options.seed, "pretrain", "order")
     task = progress.add_task("pre-training", total=1.0)
     started, step = time.monotonic(), 0
-    while True:
-        for rows in batches(data, options.batch, rng):
-            done = (time.monotonic() - started) / (60 * options.minutes)
-            if done >= 1:
-                return step
-            warm = min(1.0, (step + 1) / 100)
-            rate = options.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            optimizer.param_groups[0]["lr"] = rate
-            ids_RT, weights_RT = collate(rows, PROMPT_WEIGHT)
-            room = 128 - ids_RT.shape[1]
-            offset = int(rng.integers(0, room + 1)) if rng.random() < 0.3 else 0
-            loss, weight = loss_of(model, ids_RT, weights_RT, offset)
-            optimizer.zero_grad()
-            (loss / weight).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            if step % 50 == 0:
-                progress.update(task, completed=done, description=f"step {step} loss {loss.item() / weight:.3f}")
+    for rows in batches(data, options.batch, rng):
+        done = max(step / options.steps, (time.monotonic() - started) / (60 * options.minutes))
+        if done >= 1:
+            break
+        optimizer.param_groups[0]["lr"] = options.learning_rate * schedule(step, done)
+        ids_RT, weights_RT = collate(rows, PROMPT_WEIGHT)
+        room = POSITIONS - ids_RT.shape[1]
+        offset = int(rng.integers(0, room + 1)) if rng.random() < 0.3 else 0
+        loss, weight = loss_of(model, ids_RT, weights_RT, offset)
+        optimizer.zero_grad()
+        (loss / weight).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % 25 == 0:
+            progress.update(task, completed=done, description=f"step {step} loss {loss.item() / weight:.3f}")
+    return step
+
+
+def schedule(step: int, done: float) -> float:
+    """Learning rate as a part of its peak: linear warm-up, times a cosine from 1 to 0.02 as ``done`` goes to 1."""
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, note: dict[str, object]) -> None:
@@ -173,7 +188,7 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, note: dict[str
     tokenizer.save(str(out / "tokenizer.json"))
     names = {
         "tokenizer_class": "GPT2TokenizerFast",
-        "model_max_length": 128,
+        "model_max_length": POSITIONS,
         "bos_token": END_OF_TEXT,
         "eos_token": END_OF_TEXT,
         "unk_token": END_OF_TEXT,
@@ -182,35 +197,47 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, note: dict[str
     (out / "measured.json").write_text(json.dumps(note, indent=2) + "\n")
 
 
+def held_out(style: str, count: int, seed: int) -> list[Example]:
+    """Examples that pre-training with this seed does not see."""
+    return write(stream(seed, "pretrain", "held-out", style), style, count)
+
+
 def pretrain(options: Options) -> dict[str, object]:
     """Write texts, train the tokenizer and the model, measure, save."""
     torch.set_num_threads(options.threads)
-    chat = int(options.examples * CHAT_SHARE)
-    guide_texts = write(stream(options.seed, "pretrain", "guide"), "guide", options.examples - chat)
-    chat_texts = write(stream(options.seed, "pretrain", "chat"), "chat", chat)
-    vocabulary = [*guide_texts[:20000], *write(stream(options.seed, "pretrain", "vocabulary"), "chat", 20000)]
-    tokenizer = train_tokenizer(vocabulary)
-    data = encode(tokenizer, [*guide_texts, *chat_texts])
-    held_out = {
-        style: encode(tokenizer, write(stream(options.seed, "pretrain", "held-out", style), style, 500))
-        for style in ("guide", "chat")
-    }
+    sequences = options.steps * options.batch
+    messages = 2 * int(sequences * OVERHEARD_SHARE)
+    guide = write(stream(options.seed, "pretrain", "guide"), "guide", sequences - messages // 2)
+    chat = write(stream(options.seed, "pretrain", "chat"), "chat", messages)
+    vocabulary = [write(stream(options.seed, "pretrain", "vocabulary", style), style, 20000) for style in STYLES]
+    tokenizer = train_tokenizer([example for part in vocabulary for example in part])
+    data = [*encode(tokenizer, guide), *overheard(tokenizer, chat)]
     model = fresh_model(seed_of(options.seed, "pretrain", "weights") % 2**63)
+    started = time.monotonic()
     with Progress() as progress:
         steps = fit(model, data, options, progress)
-    measured = {style: perplexity(model, rows) for style, rows in held_out.items()}
-    note: dict[str, object] = {"steps": steps, "minutes": options.minutes, "seed": options.seed, "perplexity": measured}
+    note: dict[str, object] = {
+        "steps": steps,
+        "batch": options.batch,
+        "tokens": round(steps / options.steps * sum(len(ids) for ids, _ in data)),
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "seed": options.seed,
+        "perplexity": {
+            style: round(perplexity(model, encode(tokenizer, held_out(style, 500, options.seed))), 3)
+            for style in STYLES
+        },
+    }
     save(model, tokenizer, options.out, note)
     return note
 
 
 def main() -> None:
     """Read the options and pre-train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--examples", type=int, default=60000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for model, tokenizer and measured.json")
+    parser.add_argument("--steps", type=int, default=1200, help="optimizer steps; one epoch of fresh text")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop early, with the schedule shortened to fit")
+    parser.add_argument("--batch", type=int, default=64, help="sequences in a step")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
