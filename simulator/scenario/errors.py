@@ -3,8 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-Path = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+
+def path_text(path: KeyPath) -> str:
+    """Write a key path as people do: ``devices[1].access``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,8 @@ class Problem:
     def __str__(self) -> str:
         """One line, as compilers write it."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.key_path, self.message) if part)
+        text = ": ".join(part for part in (place, self.key_path, self.message) if part)
+        return " ".join(text.splitlines())
 
 
 class ScenarioError(ValueError):

@@ -1,152 +1,269 @@
-"""Types of a scenario's values: how each is read from the text of the file, and how it is written back."""
+"""The types of a scenario's fields: each reads a word of the file, a text, or a Python value in SI.
 
-from __future__ import annotations
+Every refusal is a ``ValueError`` with one sentence. Floats are SI: bits per second, seconds, bytes, watts, fractions.
+Fields with units are written back with units when a model is dumped as JSON (``model_dump(mode="json")``).
+"""
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
-from simulator.scenario.units import DURATION, RATE, SIZE, Kind, exact, format_share, number_text, parse_share
-from simulator.scenario.words import Word, alternatives, show
+from simulator.scenario.paths import find_path, resolve_model
+from simulator.scenario.units import DURATION, NUMBER, POWER, RATE, SIZE, Kind, exact, format_share, parse_share
+from simulator.scenario.words import Word, show, unknown
 
-NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+MAX_WHOLE: Final = 2**63 - 1  # what an int64 holds
+DIGITS: Final = re.compile("[+-]?[0-9]+")
+SCENARIO_NAME: Final = re.compile(r"[^\s./\\][^/\\\x00-\x1f]{0,99}")
+GROUP_NAME: Final = re.compile(r"[a-z0-9-]+")
+LINK_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
+Validator = Callable[[object], T]
+
+
+class Section(BaseModel):
+    """A mapping of the scenario: frozen, and no key that nobody asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
-    """How a value is written in a scenario file."""
+class Surroundings:
+    """What validation needs from outside the text; given as the validation context."""
 
-    write: Callable[[Any], str]
+    base_folder: Path  # where relative paths begin
+    find_profile: Callable[[str], object]  # raises ValueError for an unknown profile
+    source_path: Path | None = None  # the scenario's file
 
 
-def _text_of(value: object, what: str) -> str:
-    """The text of a scalar; numbers from Python code are taken as their text."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"must be {what}, got {show(value)}")
+def catalogue_profile(name: str) -> object:
+    """Look a profile up in the device catalogue; raises ``ValueError`` with a guess."""
+    from devices.catalog import find  # noqa: PLC0415 -- read only when a scenario is
+
+    return find(name)
+
+
+def surroundings(info: ValidationInfo) -> Surroundings:
+    """What ``load`` gave as context; a model made by hand lives in the working directory."""
+    context = info.context
+    return context if isinstance(context, Surroundings) else Surroundings(Path.cwd(), catalogue_profile)
+
+
+def to_number(value: object) -> float:
+    """A finite float from a plain word or a Python number."""
+    if isinstance(value, Word):
+        return exact(value)
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        raise ValueError(f"must be a number, got the text {show(value)}; remove the quotes")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, got {show(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"must be finite, got {show(value)}")
+    return float(value)
+
+
+def to_whole(value: object) -> int:
+    """An int from a plain word (``1e3`` is 1000, ``010`` is 10) or a Python number without a fraction."""
+    try:
+        number = to_number(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace("must be a number", "must be a whole number")) from None
+    if not number.is_integer():
+        raise ValueError(f"must be a whole number, got {_given(value)}")
+    digits = str(value)
+    exactly = int(digits) if abs(number) < 1e20 and DIGITS.fullmatch(digits) else int(number)
+    if abs(exactly) > MAX_WHOLE:
+        raise ValueError(f"must be at most {MAX_WHOLE}, got {_given(value)}")
+    return exactly
+
+
+def to_text(value: object) -> str:
+    """A text: any scalar but null."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be a text, got {show(value)}")
     return str(value)
 
 
-def _within(number: float, least: float | None, above: float | None, shown: str) -> None:
-    if least is not None and not number >= least:
-        raise ValueError(f"must be >= {least:g}, got {shown}")
-    if above is not None and not number > above:
-        raise ValueError(f"must be > {above:g}, got {shown}")
+def bounded(
+    read: Validator[Number],
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Validator[Number]:
+    """A reader whose values have bounds; the refusal says which."""
+
+    def validate(value: object) -> Number:
+        result = read(value)
+        if minimum is not None and result < minimum:
+            raise ValueError(f"must be >= {minimum}, got {_given(value)}")
+        if above is not None and result <= above:
+            raise ValueError(f"must be > {above}, got {_given(value)}")
+        if below is not None and result >= below:
+            raise ValueError(f"must be < {below}, got {_given(value)}")
+        return result
+
+    return validate
 
 
-def quantity(kind: Kind, *, above: float | None = None) -> Any:  # noqa: ANN401 -- an Annotated form
-    """A value with a unit, at least zero or above a bound."""
+def quantity(kind: Kind) -> Validator[float]:
+    """A reader of a quantity with a unit; a Python number is taken as SI."""
 
-    def read(value: object) -> float:
-        text = _text_of(value, f"{kind.article} {kind.name} such as '20 {kind.example}'")
-        number = kind.parse(text) if isinstance(value, str) else exact(text)  # from Python code: SI already
-        _within(number, 0.0 if above is None else None, above, f"'{value}'")
-        return number
+    def validate(value: object) -> float:
+        if isinstance(value, str):
+            return kind.parse(value)
+        if value is None or isinstance(value, list | dict | bool):
+            raise ValueError(f"must be {kind.article} {kind.name} such as '20 {kind.example}', got {show(value)}")
+        return to_number(value)
 
-    return (BeforeValidator(read), Writer(kind.format))
-
-
-def _plain(value: object, what: str) -> str:
-    """The text of a number, which stands without quotes."""
-    text = _text_of(value, what)
-    if isinstance(value, str) and not isinstance(value, Word):
-        raise ValueError(f"must be {what}, got the text {show(value)}")
-    return text
+    return validate
 
 
-def number(*, least: float | None = None, above: float | None = None) -> Any:  # noqa: ANN401 -- an Annotated form
-    """A plain number without a unit."""
-
-    def read(value: object) -> float:
-        parsed = exact(_plain(value, "a number"))
-        _within(parsed, least, above, str(value))
-        return parsed
-
-    return (BeforeValidator(read), Writer(number_text))
-
-
-def whole(*, least: int) -> Any:  # noqa: ANN401 -- an Annotated form
-    """A whole number; ``1e3`` and ``64.0`` are whole."""
-
-    def read(value: object) -> int:
-        parsed = exact(_plain(value, "a whole number"))
-        if not parsed.is_integer():
-            raise ValueError(f"must be a whole number, got {value}")
-        _within(parsed, least, None, str(value))
-        return int(str(value)) if re.fullmatch(r"\d+", str(value)) else int(parsed)
-
-    return (BeforeValidator(read), Writer(str))
+def share(value: object) -> float:
+    """A part of a whole as a fraction, from ``40 %`` or 0.4."""
+    if value is None or isinstance(value, list | dict | bool):
+        raise ValueError(f"must be a share such as '40 %' or 0.4, got {show(value)}")
+    result = parse_share(value) if isinstance(value, str) else to_number(value)
+    if not 0 <= result <= 1:
+        meant = f"; did you mean '{value} %'?" if 1 < result <= 100 and not str(value).endswith("%") else ""
+        raise ValueError(f"must be in 0..1 (0 % to 100 %), got {_given(value)}{meant}")
+    return result
 
 
-def share(*, most: float, strict: bool) -> Any:  # noqa: ANN401 -- an Annotated form
-    """A part of a whole, 0..most or 0..most without its end."""
+def one_of(what: str, allowed: Iterable[str]) -> Validator[str]:
+    """A reader of one of some words."""
+    names = tuple(allowed)
 
-    def read(value: object) -> float:
-        parsed = parse_share(_text_of(value, "a share such as '40 %' or 0.4"))
-        if not (0 <= parsed < most if strict else 0 < parsed <= most):
-            allowed = f"at least 0 and below {most:g}" if strict else f"above 0 and at most {most:g}"
-            raise ValueError(f"must be a share {allowed}, got '{value}'")
-        return parsed
-
-    return (BeforeValidator(read), Writer(format_share))
-
-
-def choice(what: str, *allowed: str) -> Any:  # noqa: ANN401 -- an Annotated form
-    """One of some words."""
-
-    def read(value: object) -> str:
-        text = _text_of(value, f"one of {', '.join(allowed)}")
-        if text not in allowed:
-            raise ValueError(f"unknown {what} {show(text)}{alternatives(text, allowed)}")
+    def validate(value: object) -> str:
+        text = to_text(value)
+        if text not in names:
+            raise ValueError(unknown(what, text, names))
         return text
 
-    return BeforeValidator(read)
+    return validate
 
 
-def optional(kind: Any) -> Any:  # noqa: ANN401 -- an Annotated form
-    """The same, or null."""
-    validator, writer = kind if isinstance(kind, tuple) else (kind, Writer(str))
-
-    def read(value: object) -> object:
-        return None if value is None else validator.func(value)
-
-    return (BeforeValidator(read), writer)
+def not_empty(value: object) -> object:
+    """Refuse an empty list or mapping; pydantic's own bound counts only the entries that are sound."""
+    if isinstance(value, list | tuple | Mapping) and not value:
+        raise ValueError("must have at least one entry")
+    return value
 
 
-def _read_text(value: object) -> str:
-    text = _text_of(value, "a text")
-    if not text.strip():
-        raise ValueError("must not be empty")
+def betas(value: object) -> tuple[float, float]:
+    """The two decay rates of Adam, each in [0, 1)."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        got = f"a list of {len(value)}" if isinstance(value, list | tuple) else show(value)
+        raise ValueError(f"must be a list of two numbers such as [0.9, 0.999], got {got}")
+    first, second = (bounded(to_number, minimum=0, below=1)(part) for part in value)
+    return first, second
+
+
+def targets(value: object) -> tuple[str, ...]:
+    """The LoRA targets, in the order of the model: the fused projection, or queries and values."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be [c_attn] or [q, v], got {show(value)}")
+    words = [one_of("target", ("c_attn", "q", "v"))(part) for part in value]
+    if sorted(words) not in (["c_attn"], ["q", "v"]):
+        raise ValueError(f"must be [c_attn] or [q, v], got [{', '.join(words)}]")
+    return tuple(sorted(words))
+
+
+def existing_path(value: object, info: ValidationInfo) -> str:
+    """An existing file or folder as an absolute path: beside the scenario first, then in the working directory."""
+    text = to_text(value)
+    base = surroundings(info).base_folder
+    path = find_path(text, base)
+    if path is None:
+        raise ValueError(f"{show(text)} does not exist (looked in {str(base)!r} and in {str(Path.cwd())!r})")
+    return str(path)
+
+
+def profile(value: object, info: ValidationInfo) -> str:
+    """A profile that the catalogue knows, as it was written."""
+    text = to_text(value)
+    surroundings(info).find_profile(text)
     return text
 
 
-def _read_name(value: object) -> str:
-    text = _text_of(value, "a name")
-    if not NAME.fullmatch(text):
-        raise ValueError(f"must be a name of a-z, 0-9 and '-', got {show(text)}")
-    return text
+def model_name(value: object, info: ValidationInfo) -> str:
+    """A known model, a hub name, or a folder as an absolute path."""
+    return resolve_model(to_text(value), surroundings(info).base_folder)
 
 
-TEXT: Final = BeforeValidator(_read_text)
-NAME_FORM: Final = BeforeValidator(_read_name)
+def matching(pattern: re.Pattern[str], wanted: str) -> Validator[str]:
+    """A reader of a text of some form."""
 
-Text = Annotated[str, TEXT]
-OptionalText = Annotated[str | None, *optional(TEXT)]
-Name = Annotated[str, NAME_FORM]
-OptionalName = Annotated[str | None, *optional(NAME_FORM)]
-Rate = Annotated[float, *quantity(RATE, above=0)]
-OptionalRate = Annotated[float | None, *optional(quantity(RATE, above=0))]
-Duration = Annotated[float, *quantity(DURATION)]
-PositiveDuration = Annotated[float, *quantity(DURATION, above=0)]
-Size = Annotated[float, *quantity(SIZE, above=0)]
-Natural = Annotated[int, *whole(least=0)]
-Count = Annotated[int, *whole(least=1)]
-OptionalCount = Annotated[int | None, *optional(whole(least=1))]
-OptionalNatural = Annotated[int | None, *optional(whole(least=0))]
-Positive = Annotated[float, *number(above=0)]
-NonNegative = Annotated[float, *number(least=0)]
-Decay = Annotated[float, *share(most=1, strict=True)]
-Loss = Annotated[float, *share(most=1, strict=True)]
-OptionalShare = Annotated[float | None, *optional(share(most=1, strict=False))]
+    def validate(value: object) -> str:
+        text = to_text(value)
+        if not pattern.fullmatch(text):
+            raise ValueError(f"{wanted}, got {show(text)}")
+        return text
+
+    return validate
+
+
+def _given(value: object) -> str:
+    """A refused value; numbers are quoted without quotation marks."""
+    return str(value) if isinstance(value, Word) and NUMBER.fullmatch(value) else show(value)
+
+
+class Table(Mapping[str, T]):
+    """A mapping that cannot change, with the equality of a dict; can be pickled."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping[str, T]) -> None:
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> T:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._entries.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._entries)
+
+
+def _written(kind: Kind) -> PlainSerializer:
+    return PlainSerializer(kind.format, return_type=str, when_used="json-unless-none")
+
+
+Rate = Annotated[float, BeforeValidator(bounded(quantity(RATE), above=0)), _written(RATE)]
+Duration = Annotated[float, BeforeValidator(bounded(quantity(DURATION), minimum=0)), _written(DURATION)]
+Span = Annotated[float, BeforeValidator(bounded(quantity(DURATION), above=0)), _written(DURATION)]
+Size = Annotated[float, BeforeValidator(bounded(quantity(SIZE), above=0)), _written(SIZE)]
+Power = Annotated[float, BeforeValidator(bounded(quantity(POWER), minimum=0)), _written(POWER)]
+_AS_SHARE = PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
+Share = Annotated[float, BeforeValidator(bounded(share, above=0)), _AS_SHARE]
+Loss = Annotated[float, BeforeValidator(bounded(share, below=1)), _AS_SHARE]
+Count = Annotated[int, BeforeValidator(bounded(to_whole, minimum=1))]
+Natural = Annotated[int, BeforeValidator(bounded(to_whole, minimum=0))]
+Tokens = Annotated[int, BeforeValidator(bounded(to_whole, minimum=2))]
+Positive = Annotated[float, BeforeValidator(bounded(to_number, above=0))]
+NonNegative = Annotated[float, BeforeValidator(bounded(to_number, minimum=0))]
+NotEmpty = BeforeValidator(not_empty)
+Betas = Annotated[tuple[float, float], BeforeValidator(betas)]
+Targets = Annotated[tuple[str, ...], BeforeValidator(targets)]
+Text = Annotated[str, BeforeValidator(to_text)]
+ExistingPath = Annotated[str, BeforeValidator(existing_path)]
+ProfileName = Annotated[str, BeforeValidator(profile)]
+ModelName = Annotated[str, BeforeValidator(model_name)]
+_SCENARIO_NAME = "must be fit for a folder's name (no slash, not a dot first, at most 100 characters)"
+ScenarioName = Annotated[str, BeforeValidator(matching(SCENARIO_NAME, _SCENARIO_NAME))]
+GroupName = Annotated[str, BeforeValidator(matching(GROUP_NAME, "must be made of a-z, 0-9 and '-'"))]
+LinkName = Annotated[str, BeforeValidator(matching(LINK_NAME, "a name is made of letters, digits, '-' and '_'"))]

@@ -1,195 +1,196 @@
-"""From the text of a scenario to a tree of words that knows where each of them stands."""
+"""YAML text to a tree with places.
 
-from __future__ import annotations
+Scalars stay text: what a word means is decided by the key that holds it. So ``1e6`` is a number, ``no`` a name,
+``010`` ten and ``12:30`` no number, whatever the YAML version. Anchors, aliases and merge keys (``<<``) are read;
+tags other than ``!!str`` are refused.
+"""
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.events import (
+    AliasEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
 
-from simulator.scenario.errors import Path as KeyPath
-from simulator.scenario.errors import Problem, ScenarioError
-from simulator.scenario.words import Word, show
+from simulator.scenario.errors import KeyPath, Problem, ScenarioError
+from simulator.scenario.tree import Entry, Mapping, Node, Scalar, Sequence, Where, depth
+from simulator.scenario.words import guess, show
 
-NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
-
-
-@dataclass(slots=True)
-class Tree:
-    """Mappings, lists, words and null as they stand in the file, and the place of every key path."""
-
-    root: Any
-    file: str
-    lines: dict[KeyPath, int] = field(default_factory=dict)
-    overrides: dict[KeyPath, str] = field(default_factory=dict)
-
-    def problem(self, path: KeyPath, message: str) -> Problem:
-        """A problem at a key path: the nearest enclosing place that is known."""
-        for end in range(len(path), -1, -1):
-            if path[:end] in self.overrides:
-                return Problem(self.overrides[path[:end]], None, path_text(path), message)
-            if path[:end] in self.lines:
-                return Problem(self.file, self.lines[path[:end]], path_text(path), message)
-        return Problem(self.file, 1, path_text(path), message)
+MAX_FILE_BYTES: Final = 4 << 20
+MAX_NODES: Final = 200_000  # values in a scenario, counted again wherever an alias repeats them
+MAX_DEPTH: Final = 30
+STRING_TAG: Final = "tag:yaml.org,2002:str"
 
 
-def path_text(path: KeyPath) -> str:
-    """``devices[1].access``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def read(path: Path) -> Tree:
-    """Read a file; raises ScenarioError for one that cannot be read or is no YAML mapping."""
-    name = str(path)
+def read_text(path: Path, shown: str) -> str:
+    """Read a file as UTF-8 text; raises ``ScenarioError`` for whatever is not a readable text file."""
     try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise _refused(name, None, "no such file" + _similar(path)) from None
-    except IsADirectoryError:
-        raise _refused(name, None, "is a folder; give a scenario file such as scenarios/100_phones.yaml") from None
-    except UnicodeDecodeError as error:
-        raise _refused(name, None, f"is not a text file in UTF-8 (byte {error.start}); is it a scenario?") from None
+        if path.is_dir():
+            _refuse(shown, None, "is a folder, not a scenario file")
+        if not path.exists():
+            _refuse(shown, None, f"no such file{_similar(path)}")
+        if not path.is_file():
+            _refuse(shown, None, "is not a regular file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            _refuse(shown, None, f"is larger than {MAX_FILE_BYTES >> 20} MiB, so it is not a scenario")
+        data = path.read_bytes()
     except OSError as error:
-        raise _refused(name, None, f"cannot be read: {error.strerror}") from None
-    if not text.strip():
-        raise _refused(name, None, "is empty; a scenario needs at least devices and network")
-    tree = Tree(None, name)
-    problems: list[Problem] = []
-    node = _compose(text, name)
-    if not isinstance(node, MappingNode):
-        raise _refused(name, 1, "must be a mapping with keys such as model, devices and network")
-    tree.root = _build(node, (), tree, problems)
-    if problems:
-        raise ScenarioError(problems)
-    return tree
-
-
-def override(tree: Tree, settings: Sequence[str]) -> None:
-    """Put ``a.b.2.c=value`` into the tree; raises ScenarioError where no such place can be."""
-    for setting in settings:
-        label = f"--set {setting}"
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise _refused(label, None, "must be KEY=VALUE, such as training.rounds=10")
-        path = _parse_path(key.strip())
-        scratch = Tree(None, label)
-        problems: list[Problem] = []
-        node = _compose(text, label) if text.strip() else None
-        value = None if node is None else _build(node, path, scratch, problems)
-        if problems:
-            raise ScenarioError([Problem(label, None, p.key_path, p.message) for p in problems])
-        _put(tree, path, value, label)
-        for known in [known for known in tree.overrides if known[: len(path)] == path]:
-            del tree.overrides[known]
-        tree.overrides[path] = label
-
-
-def _put(tree: Tree, path: KeyPath, value: object, label: str) -> None:
-    at = tree.root
-    for depth, part in enumerate(path[:-1]):
-        if isinstance(at, dict):
-            if at.get(part) is None:
-                at[part] = {}
-            at = at[part]
-        else:
-            at = at[_index(at, part, path[: depth + 1], label)]
-    if not isinstance(at, dict | list):
-        raise _refused(label, None, f"{path_text(path[:-1])}: there is a plain value, nothing can be set inside it")
-    if isinstance(at, dict):
-        at[path[-1]] = value
-    else:
-        at[_index(at, path[-1], path, label)] = value
-
-
-def _index(items: object, part: str | int, path: KeyPath, label: str) -> int:
-    where = path_text(path)
-    if not isinstance(items, list):
-        raise _refused(label, None, f"{where}: there is a plain value, nothing can be set inside it")
-    if not isinstance(part, int) or part >= len(items):
-        raise _refused(label, None, f"{where}: must be a number in 0..{len(items) - 1}, got {show(str(part))}")
-    return part
-
-
-def _parse_path(text: str) -> KeyPath:
-    """``devices.2.profile`` or ``devices[2].profile``."""
-    parts = re.sub(r"\[(\d+)\]", r".\1", text).split(".")
-    return tuple(int(part) if part.isdigit() else part for part in parts)
-
-
-def _compose(text: str, name: str) -> Node | None:
+        _refuse(shown, None, f"cannot be read: {error.strerror or error}")
     try:
-        node: Node | None = YAML(typ="rt", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise _refused(name, mark.line + 1 if mark else None, f"is not valid YAML: {what}") from None
-    except (YAMLError, ValueError) as error:
-        raise _refused(name, None, f"is not valid YAML: {' '.join(str(error).split())}") from None
-    return node
-
-
-def _build(node: Node, path: KeyPath, tree: Tree, problems: list[Problem], above: tuple[Node, ...] = ()) -> Any:  # noqa: ANN401 -- a tree
-    """Python values of a node; notes the line of every path and collects duplicate keys."""
-    if node in above:
-        problems.append(tree.problem(path, "an anchor must not contain itself"))
-        return None
-    above = (*above, node)
-    if path not in tree.lines:
-        tree.lines[path] = node.start_mark.line + 1
-    if isinstance(node, MappingNode):
-        return {
-            key: _build(value, (*path, key), tree, problems, above) for key, value in _pairs(node, path, tree, problems)
-        }
-    if isinstance(node, SequenceNode):
-        return [_build(item, (*path, index), tree, problems, above) for index, item in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)
-    return _scalar(node)
-
-
-def _pairs(node: MappingNode, path: KeyPath, tree: Tree, problems: list[Problem]) -> Iterator[tuple[str, Node]]:
-    seen: set[str] = set()
-    for key_node, value in node.value:
-        key = key_node.value if isinstance(key_node, ScalarNode) else None
-        line = key_node.start_mark.line + 1
-        if key is None:
-            problems.append(Problem(tree.file, line, path_text(path), "a key must be a plain word"))
-            continue
-        if key in seen:
-            first = tree.lines[(*path, key)]
-            problems.append(
-                Problem(
-                    tree.file, line, path_text((*path, key)), f"the key is there twice; it first stands in line {first}"
-                )
-            )
-            continue
-        seen.add(key)
-        tree.lines[(*path, key)] = line
-        yield key, value
-
-
-def _scalar(node: ScalarNode) -> str | None:
-    if node.style:  # quoted or block text
-        return str(node.value)
-    return None if node.value in NULLS else Word(node.value)
-
-
-def _refused(file: str, line: int | None, message: str) -> ScenarioError:
-    return ScenarioError([Problem(file, line, "", message)])
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        _refuse(shown, line, f"is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}")
 
 
 def _similar(path: Path) -> str:
-    """A guess at the file that was meant."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- only for an error
+    """A guess at the scenario that was meant."""
+    near = guess(path.name, sorted(file.name for pattern in ("*.yaml", "*.yml") for file in path.parent.glob(pattern)))
+    return "" if near is None else f"; did you mean {str(path.parent / near)!r}?"
 
-    folder = path.parent if path.parent.is_dir() else None
-    names = [entry.name for entry in folder.iterdir() if entry.suffix in {".yaml", ".yml"}] if folder else []
-    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+def parse(text: str, file: str, *, numbered: bool = True) -> tuple[Node, list[Problem]]:
+    """Parse YAML into a tree and the problems that leave a tree (such as a duplicate key).
+
+    ``numbered`` is off for the value of an override, which has no lines worth naming. An empty text is null.
+    Raises ``ScenarioError`` where YAML itself cannot be read.
+    """
+    builder = _Builder(text, file, numbered)
+    try:
+        return builder.document(), builder.problems
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        code = ord(error.character) if isinstance(error.character, str) else error.character
+        _refuse(file, line if numbered else None, f"is not a text file: control character 0x{code:02x}")
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        sentence = ", ".join(part for part in (error.problem, error.context) if part)
+        _refuse(file, mark.line + 1 if mark and numbered else None, f"is not valid YAML: {sentence}")
+    except YAMLError as error:
+        _refuse(file, None, f"is not valid YAML: {' '.join(str(error).split())}")
+
+
+def _refuse(file: str, line: int | None, message: str) -> NoReturn:
+    raise ScenarioError([Problem(file, line, "", message)]) from None
+
+
+class _Builder:
+    """Builds the tree from the parser's events; recursion is bounded by ``MAX_DEPTH``."""
+
+    def __init__(self, text: str, file: str, numbered: bool) -> None:
+        self.file = file
+        self.numbered = numbered
+        self.problems: list[Problem] = []
+        self.events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
+        self.anchors: dict[str, tuple[Node, int]] = {}  # the node, and its size with aliases repeated
+        self.count = 0
+
+    def where(self, event: Event) -> Where:
+        """The place of an event."""
+        return Where(self.file, event.start_mark.line + 1 if self.numbered else None)
+
+    def stop(self, where: Where, path: KeyPath, message: str) -> NoReturn:
+        """Give up: what follows cannot be trusted."""
+        raise ScenarioError([*self.problems, where.problem(path, message)])
+
+    def document(self) -> Node:
+        """The only document of the stream; null when there is none."""
+        root: Node = Scalar(Where(self.file, 1 if self.numbered else None), "", plain=True)
+        seen = False
+        for event in self.events:
+            if isinstance(event, NodeEvent):
+                if seen:
+                    self.stop(self.where(event), (), "a second document begins here; a scenario is one document")
+                root, seen = self.node(event, ()), True
+        return root
+
+    def node(self, event: Event, path: KeyPath) -> Node:
+        """The value that begins with this event."""
+        if isinstance(event, AliasEvent):
+            return self.alias(event, path)
+        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent), "what else begins a value"
+        where, before = self.where(event), self.count
+        self.grow(where, 1, len(path))
+        tag = event.tag
+        if tag is not None and not (isinstance(event, ScalarEvent) and tag == STRING_TAG):
+            self.problems.append(where.problem(path, f"tags are not read here, got {show(tag)}"))
+        node: Node
+        if isinstance(event, ScalarEvent):
+            node = Scalar(where, event.value, plain=event.style is None and tag is None)
+        elif isinstance(event, SequenceStartEvent):
+            node = self.sequence(where, path)
+        else:
+            node = self.mapping(where, path)
+        if event.anchor:
+            self.anchors[event.anchor] = (node, self.count - before)
+        return node
+
+    def grow(self, where: Where, nodes: int, depth: int) -> None:
+        """Keep the tree small and shallow, also where aliases repeat aliases."""
+        self.count += nodes
+        if self.count > MAX_NODES:
+            self.stop(where, (), f"holds more than {MAX_NODES} values, aliases repeated")
+        if depth > MAX_DEPTH:
+            self.stop(where, (), f"is nested more than {MAX_DEPTH} deep")
+
+    def alias(self, event: AliasEvent, path: KeyPath) -> Node:
+        """The value that an alias repeats; its problems are reported where it is written."""
+        where = self.where(event)
+        if event.anchor not in self.anchors:
+            self.stop(where, path, f"alias '*{event.anchor}' has no anchor '&{event.anchor}' before it")
+        node, nodes = self.anchors[event.anchor]
+        self.grow(where, nodes, len(path) + depth(node))
+        return node
+
+    def sequence(self, where: Where, path: KeyPath) -> Sequence:
+        """A list, up to its end."""
+        items: list[Node] = []
+        while not isinstance(event := next(self.events), SequenceEndEvent):
+            items.append(self.node(event, (*path, len(items))))
+        return Sequence(where, tuple(items))
+
+    def mapping(self, where: Where, path: KeyPath) -> Mapping:
+        """A mapping, up to its end; of two equal keys the first counts and the second is a problem."""
+        entries: dict[str, Entry] = {}
+        merged: dict[str, Entry] = {}
+        while not isinstance(event := next(self.events), MappingEndEvent):
+            place = self.where(event)
+            if not isinstance(event, ScalarEvent) or not event.value:
+                self.stop(place, path, "a key must be a word")
+            key = event.value
+            value = self.node(next(self.events), (*path, key))
+            if key == "<<" and event.style is None:
+                merged = self.merge(place, path, value) | merged
+            elif key in entries:
+                first = f" (first in line {entries[key].where.line})" if self.numbered else ""
+                self.problems.append(place.problem((*path, key), f"the key is given twice{first}"))
+            else:
+                entries[key] = Entry(place, _on_the_line_of_its_key(value, place))
+        return Mapping(where, entries | {key: entry for key, entry in merged.items() if key not in entries})
+
+    def merge(self, where: Where, path: KeyPath, value: Node) -> dict[str, Entry]:
+        """The entries that a merge key brings in: of one mapping, or of several where the first wins."""
+        entries: dict[str, Entry] = {}
+        for source in value.items if isinstance(value, Sequence) else (value,):
+            if not isinstance(source, Mapping):
+                self.problems.append(where.problem((*path, "<<"), "must be an alias of a mapping, or a list of such"))
+                continue
+            entries = dict(source.entries) | entries
+        return entries
+
+
+def _on_the_line_of_its_key(value: Node, where: Where) -> Node:
+    """An absent value has no place of its own; the parser puts it where the next token begins."""
+    absent = isinstance(value, Scalar) and value.plain and not value.text
+    return Scalar(where, "", plain=True) if absent else value

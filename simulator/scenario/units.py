@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from simulator.scenario.words import alternatives, guess, show
+from simulator.scenario.words import alternatives, show
 
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 NOT_FINITE: Final = re.compile(r"[+-]?\.?(?:nan|inf|infinity)\b", re.IGNORECASE)
-UNCLEAR: Final = {f"{prefix}Bps": f"{prefix}B/s" for prefix in ("", "k", "K", "M", "G", "T")}
+UNCLEAR_RATE: Final = re.compile(r"([kMGT]?)b(?:ps|/s)", re.IGNORECASE)  # bits or bytes? MBps, Mb/s, mbps
 
 
 def exact(text: str) -> float:
@@ -27,6 +27,14 @@ def exact(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"must be finite, got {show(text)}")
     return number
+
+
+def product(number: str, worth: Fraction) -> float:
+    """The float nearest to a decimal number times a fraction; infinite where that is too large for a float."""
+    try:
+        return float(Fraction(number) * worth)
+    except OverflowError:
+        return math.inf
 
 
 def number_text(value: float) -> str:
@@ -60,19 +68,19 @@ class Kind:
         worth = self.worth(unit)
         if worth is None:
             raise ValueError(self._wrong_unit(text, number, unit))
-        try:
-            return float(Fraction(number) * worth)
-        except OverflowError:
-            raise ValueError(f"must be finite, got {show(text)}") from None
+        value = product(number, worth)
+        if math.isinf(value):
+            raise ValueError(f"must be finite, got {show(text)}")
+        return value
 
     def format(self, value: float) -> str:
         """Write an SI value in the unit that makes the shortest number; reads back as exactly ``value``."""
         base = next(iter(self.units))
         candidates = [(number_text(value), base)]
         for unit, worth in self.units.items():
-            number = number_text(value / float(worth))
-            if abs(value) >= worth and self.parse(number + unit) == value:
-                candidates.append((number, unit))
+            scaled = value / float(worth)
+            if 1 <= scaled < math.inf and product(number_text(scaled), worth) == value:
+                candidates.append((number_text(scaled), unit))
         number, unit = min(reversed(candidates), key=lambda pair: (float(pair[0]) < 1, len(pair[0])))
         return f"{number} {unit}" if value else f"0 {base}"
 
@@ -86,10 +94,11 @@ class Kind:
         if other is not None:
             reason = f"{unit} is a unit of {other.name}"
             return f"{show(text)} is not {self.article} {self.name} ({reason}); write e.g. '20 {self.example}'"
-        if self is RATE and unit in UNCLEAR:
-            byte_rate = guess(UNCLEAR[unit], BYTE_RATES)
-            bit_rate = str(byte_rate).replace("B/s", "bit/s")
-            return f"{show(text)} is unclear: write '{number} {byte_rate}' (bytes) or '{number} {bit_rate}' (bits)"
+        unclear = UNCLEAR_RATE.fullmatch(unit)
+        if self is RATE and unclear:
+            prefix = unclear[1].upper().replace("K", "k")
+            in_bytes, in_bits = f"{number} {prefix}B/s", f"{number} {prefix}bit/s"
+            return f"{show(text)} is unclear: write '{in_bytes}' (bytes) or '{in_bits}' (bits)"
         if not unit[0].isalpha():
             return self._not_a_quantity(text)
         return f"unknown unit {show(unit)} in {show(text)}{alternatives(unit, self.units)}"
@@ -119,12 +128,12 @@ KINDS: Final = (RATE, DURATION, SIZE, POWER)
 def parse_share(text: str) -> float:
     """Read a part of a whole, ``40 %`` or ``0.4``, as a fraction; raises ``ValueError``."""
     text = text.strip()
-    if not text.endswith("%"):
-        return exact(text)
     number = text.removesuffix("%").rstrip()
+    if NOT_FINITE.match(number):
+        raise ValueError(f"must be finite, got {show(text)}")
     if not NUMBER.fullmatch(number):
         raise ValueError(f"{show(text)} is not a share; write e.g. '40 %' or 0.4")
-    return float(Fraction(number) / 100)
+    return exact(number) if number == text else product(number, Fraction(1, 100))
 
 
 def format_share(value: float) -> str:

@@ -1,0 +1,226 @@
+"""What one section of a scenario demands of another.
+
+The checks read the unvalidated mapping, and skip what cannot be read there: so they still speak when other fields are
+wrong, and all problems are shown together. Each yields the key path at fault and a sentence.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+
+from simulator.scenario.errors import KeyPath, path_text
+from simulator.scenario.fields import DIGITS, Section, share, to_text, to_whole
+from simulator.scenario.groups import apportion
+from simulator.scenario.model import Lora, Model, Training
+from simulator.scenario.paths import HUB_NAME, MODELS, resolve_model
+from simulator.scenario.tree import Raw
+from simulator.scenario.words import unknown
+from simulator.workload import shape_of
+
+Unmet: TypeAlias = tuple[KeyPath, str]
+
+SUM_TOLERANCE: Final = 1e-6
+PARTIES: Final = ("server", "aggregator")  # names that messages use for somebody else
+
+T = TypeVar("T")
+
+
+class Lenient:
+    """Reads values by path; None where a value is absent or wrong by itself (validation says so)."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+
+    def at(self, *path: str | int) -> Raw:
+        """What stands there, unread."""
+        value = self.raw
+        for part in path:
+            if isinstance(value, dict) and isinstance(part, str):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int):
+                value = value[part]
+            else:
+                return None
+        return value
+
+    def read(self, read: Callable[[object], T], *path: str | int, default: T | None = None) -> T | None:
+        """What stands there, read; the default where nothing does."""
+        value = self.at(*path)
+        if value is None:
+            return default
+        try:
+            return read(value)
+        except ValueError:
+            return None
+
+    def names(self, *path: str | int) -> list[str]:
+        """The keys of a mapping."""
+        value = self.at(*path)
+        return list(value) if isinstance(value, dict) else []
+
+    @property
+    def groups(self) -> range:
+        """The numbers of the device groups."""
+        devices = self.at("devices")
+        return range(len(devices) if isinstance(devices, list) else 0)
+
+
+def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
+    """Everything that one section demands of another, and that does not hold."""
+    scenario = Lenient(raw)
+    yield from _model_bounds(scenario, base_folder)
+    yield from _links(scenario)
+    yield from _group_names(scenario)
+    yield from _cell_names(scenario)
+    yield from _fleet(scenario)
+    if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
+        yield ("data", "path"), "missing: source 'e2e' needs a folder with train and valid files, or a file"
+
+
+def _default(section: type[Section], field: str) -> int:
+    default = section.model_fields[field].default
+    assert isinstance(default, int), f"{field} has no whole number as its default"
+    return default
+
+
+def _model_bounds(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
+    """Splits, ranks and sequences that the model does not have room for; nothing for a model of the hub."""
+
+    def resolved(value: object) -> str:
+        return resolve_model(to_text(value), base_folder)
+
+    name = scenario.read(resolved, "model", "name", default=str(Model.model_fields["name"].default))
+    timed_as = scenario.read(to_text, "model", "timed_as")
+    if name is None:
+        return
+    if name not in MODELS and HUB_NAME.fullmatch(name):
+        if timed_as is None:
+            yield ("model", "timed_as"), f"missing: {name} is not looked up here, so say as which model it is timed"
+        return
+    shape = shape_of(name)
+    if timed_as in MODELS and shape_of(timed_as).num_blocks != shape.num_blocks:
+        yield (
+            ("model", "timed_as"),
+            f"must have as many blocks as the trained model, so that a split means the same: "
+            f"{timed_as} has {shape_of(timed_as).num_blocks}, {name} has {shape.num_blocks}",
+        )
+    blocks, width, positions = shape.num_blocks, shape.width, shape.num_positions
+    splits = _everywhere(scenario, ("model", "split"), _default(Model, "split"))
+    ranks = _everywhere(scenario, ("lora", "rank"), _default(Lora, "rank"))
+    tokens: dict[KeyPath, int | None] = {("training", "tokens"): _default(Training, "tokens")}
+    yield from _within(scenario, splits, f"0..{blocks} for {name} ({blocks} blocks)", blocks)
+    yield from _within(scenario, ranks, f"1..{width} for {name} (width {width})", width)
+    yield from _within(scenario, tokens, f"2..{positions} for {name} ({positions} positions)", positions)
+
+
+def _everywhere(scenario: Lenient, path: KeyPath, default: int) -> dict[KeyPath, int | None]:
+    """A setting with its default, and where groups of devices may set something else."""
+    return {path: default} | {("devices", i, path[-1]): None for i in scenario.groups}
+
+
+def _within(scenario: Lenient, defaults: Mapping[KeyPath, int | None], allowed: str, high: int) -> Iterator[Unmet]:
+    """Whole numbers above ``high``; those that are too low are refused by themselves."""
+    for path, default in defaults.items():
+        value = scenario.read(to_whole, *path, default=default)
+        if value is not None and value > high:
+            yield path, f"must be in {allowed}, got {value}"
+
+
+def _links(scenario: Lenient) -> Iterator[Unmet]:
+    """Access classes and cells that the network does not have."""
+    if not isinstance(scenario.at("network"), dict):
+        return
+    for i in scenario.groups:
+        for key, what, table in (("access", "access class", "access"), ("cell", "cell", "cells")):
+            name = scenario.read(to_text, "devices", i, key)
+            names = scenario.names("network", table)
+            if name is not None and name not in names and (names or key == "cell"):
+                yield ("devices", i, key), unknown(what, name, names)
+
+
+def _group_names(scenario: Lenient) -> Iterator[Unmet]:
+    """Names given twice, and names that some device of another group gets."""
+    names = [scenario.read(to_text, "devices", i, "name") for i in scenario.groups]
+    counts = _counts(scenario)
+    by_name = {name: count for name, count in zip(names, counts, strict=True) if name is not None}
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if name is None:
+            continue
+        if name in PARTIES:
+            yield ("devices", i, "name"), f"must not be {name!r}, which is the name of another party"
+        elif first.setdefault(name, i) != i:
+            yield ("devices", i, "name"), f"the name {name!r} is used twice (also by devices[{first[name]}])"
+        elif counts[i] == 1 and (group := _member_of(name, by_name, padded=True)):
+            yield ("devices", i, "name"), f"{name!r} is also the name of one of the {by_name[group]} of {group!r}"
+
+
+def _cell_names(scenario: Lenient) -> Iterator[Unmet]:
+    """Names of cells that one of several equal cells gets."""
+    names = scenario.names("network", "cells")
+    by_name = {name: scenario.read(to_whole, "network", "cells", name, "count", default=1) for name in names}
+    for name, count in by_name.items():
+        if count == 1 and (kind := _member_of(name, by_name, padded=False)):
+            yield (
+                ("network", "cells", name),
+                f"{name!r} is also the name of one of the {by_name[kind]} of {kind!r}",
+            )
+
+
+def _member_of(name: str, counts: Mapping[str, int | None], *, padded: bool) -> str | None:
+    """The group of several things, called group-1, group-2, ..., of which one has that name; None where none has."""
+    group, _, number = name.rpartition("-")
+    count = counts.get(group)
+    if count is None or count < 2 or not DIGITS.fullmatch(number):
+        return None
+    width = len(str(count)) if padded else 1
+    return group if 1 <= int(number) <= count and number == f"{int(number):0{width}d}" else None
+
+
+def _counts(scenario: Lenient) -> list[int | None]:
+    """The number of devices of each group; None where it cannot be known."""
+    counts = [scenario.read(to_whole, "devices", i, "count") for i in scenario.groups]
+    read = [scenario.read(share, "devices", i, "share") for i in scenario.groups]
+    shares = [part for part in read if part is not None]
+    total = scenario.read(to_whole, "num_devices")
+    if total is None or total < 1 or len(shares) < len(read) or sum(shares) == 0:
+        return counts
+    return [*apportion(shares, total)]
+
+
+def _fleet(scenario: Lenient) -> Iterator[Unmet]:
+    """Counts and shares: one of the two for all groups, and shares of a known number that sum to a whole."""
+    shared = [i for i in scenario.groups if scenario.at("devices", i, "share") is not None]
+    counted = [i for i in scenario.groups if scenario.at("devices", i, "count") is not None]
+    for i in scenario.groups:
+        if i in shared and i in counted:
+            yield ("devices", i, "share"), "a group has a count or a share, not both"
+        elif i not in shared and i not in counted and isinstance(scenario.at("devices", i), dict):
+            yield ("devices", i, "count"), "missing: the number of devices (or a share of num_devices)"
+        elif i in shared and counted:
+            yield ("devices", i, "share"), f"all groups have a count or all have a share; {_first(counted)} has a count"
+    total = scenario.at("num_devices")
+    if total is not None and counted and not shared:
+        yield ("num_devices",), "is read only with shares, and these groups have counts; set devices[i].count"
+    if shared and total is None and not counted:
+        yield ("num_devices",), f"missing: {_first(shared)} has a share, so the size of the fleet is needed"
+    if shared and not counted:
+        yield from _shares(scenario)
+
+
+def _shares(scenario: Lenient) -> Iterator[Unmet]:
+    read = [scenario.read(share, "devices", i, "share") for i in scenario.groups]
+    shares = [part for part in read if part is not None]
+    if len(shares) < len(read):
+        return
+    if abs(sum(shares) - 1) > SUM_TOLERANCE:
+        yield ("devices",), f"the shares must sum to 100 %, got {100 * sum(shares):.9g} %"
+        return
+    for i, count in enumerate(_counts(scenario)):
+        if count == 0:
+            text = f"{100 * shares[i]:.9g} % of {scenario.read(to_whole, 'num_devices')} devices"
+            yield ("devices", i, "share"), f"{text} is not one whole device"
+
+
+def _first(groups: list[int]) -> str:
+    return path_text(("devices", groups[0]))

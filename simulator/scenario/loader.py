@@ -1,0 +1,101 @@
+"""The door to a scenario: file, overrides, validation, cross-checks; everything wrong is reported together."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from simulator.scenario.checks import findings
+from simulator.scenario.errors import KeyPath, ScenarioError
+from simulator.scenario.explain import Finding, explain
+from simulator.scenario.fields import Surroundings, catalogue_profile
+from simulator.scenario.groups import default_names
+from simulator.scenario.model import Scenario
+from simulator.scenario.overrides import override
+from simulator.scenario.reader import parse, read_text
+from simulator.scenario.tree import Mapping, Node, Raw, locate
+from simulator.scenario.words import show
+
+FindProfile = Callable[[str], object]
+
+
+def load(path: Path, overrides: Sequence[str] = (), *, find_profile: FindProfile = catalogue_profile) -> Scenario:
+    """Read a scenario file, change it by ``overrides`` (``key.path=value``), and check everything.
+
+    Raises ``ScenarioError`` with all problems. ``find_profile`` raises ``ValueError`` for an unknown device profile.
+    """
+    path = Path(path)
+    text = read_text(path, str(path))
+    source = path.resolve()
+    around = Surroundings(source.parent, find_profile, source)
+    return _load(text, str(path), overrides, around, path.stem)
+
+
+def loads(
+    text: str,
+    overrides: Sequence[str] = (),
+    *,
+    base_folder: Path | None = None,
+    find_profile: FindProfile = catalogue_profile,
+) -> Scenario:
+    """As ``load``, from a text; relative paths begin in ``base_folder`` (the working directory where absent)."""
+    around = Surroundings((base_folder or Path.cwd()).resolve(), find_profile)
+    return _load(text, "<text>", overrides, around, "scenario")
+
+
+def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, name: str) -> Scenario:
+    parsed, problems = parse(text, file)
+    root, refused = override(_mapping(parsed), overrides)
+    problems += refused
+    raw = root.raw()
+    assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
+    _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
+    scenario, wrong = _validate(raw, around)
+    known = {problem.key_path for problem in problems}
+    places = ((locate(root, found.path, key=found.at_key), found) for found in wrong)
+    judged = [where.problem(found.path, found.message) for where, found in places]
+    problems += [problem for problem in judged if problem.key_path not in known]
+    if problems or scenario is None:
+        raise ScenarioError(problems)
+    return scenario
+
+
+def _mapping(root: Node) -> Mapping:
+    """The top level, which must be a mapping."""
+    if isinstance(root, Mapping):
+        return root
+    raw = root.raw()
+    message = "is empty" if raw is None else f"must be a mapping at the top level, got {show(raw)}"
+    keys = ", ".join(name for name, field in Scenario.model_fields.items() if field.is_required())
+    raise ScenarioError([root.where.problem((), f"{message}; a scenario has at least the keys {keys}")])
+
+
+def _validate(raw: dict[str, Raw], around: Surroundings) -> tuple[Scenario | None, list[Finding]]:
+    """The scenario if it is sound by itself, and everything wrong, one finding for each key path."""
+    found: dict[KeyPath, Finding] = {}
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(raw, context=around)
+    except ValidationError as error:
+        for finding in explain(error, Scenario):
+            found.setdefault(finding.path, finding)
+    for path, message in findings(raw, around.base_folder):
+        found.setdefault(path, Finding(path, message))
+    return scenario, list(found.values())
+
+
+def _fill_names(raw: dict[str, Raw], name: str) -> None:
+    """Name the scenario and the groups that have no name."""
+    if raw.get("name") is None:
+        raw["name"] = name
+    devices = raw.get("devices")
+    groups = [group for group in devices if isinstance(group, dict)] if isinstance(devices, list) else []
+    names = [group.get("name") for group in groups]
+    profiles = [group.get("profile") for group in groups]
+    filled = default_names(
+        [name if isinstance(name, str) else None for name in names],
+        [profile if isinstance(profile, str) else "" for profile in profiles],
+    )
+    for group, given, default in zip(groups, names, filled, strict=True):
+        if given is None:
+            group["name"] = default

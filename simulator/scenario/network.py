@@ -1,0 +1,115 @@
+"""The ``network`` section: access classes, cells, backhaul, and the links of the server and the aggregator.
+
+Rates are bits per second, times seconds, losses fractions. Latency is one way. Names carry no unit because the types
+(``Rate``, ``Duration``) do; the ``rates`` of a shared link are what to compute with.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+
+from simulator.scenario.fields import (
+    Count,
+    Duration,
+    LinkName,
+    Loss,
+    NonNegative,
+    NotEmpty,
+    Rate,
+    Section,
+    Table,
+    one_of,
+)
+
+NETWORK_MODELS: Final = ("tcp", "pure")
+
+
+class Access(Section):
+    """A class of access links: what one device gets, each way apart."""
+
+    up: Rate = Field(description="median rate from the device")
+    down: Rate = Field(description="median rate to the device")
+    latency: Duration = Field(description="one-way latency")
+    loss: Loss = Field(default=0.0, description="share of packets lost, each way")
+    spread: NonNegative = Field(default=0.0, description="lognormal sigma of each device's rates around up and down")
+
+
+class Pair(Section):
+    """A shared link: either ``capacity``, that much in each direction, or both ``up`` and ``down``."""
+
+    default_capacity: ClassVar[float | None] = None  # bits per second, where the scenario gives no rate
+
+    capacity: Rate | None = Field(default=None, description="rate in each direction")
+    up: Rate | None = Field(default=None, description="rate towards the server")
+    down: Rate | None = Field(default=None, description="rate towards the devices")
+    latency: Duration = Field(default=0.0, description="one-way latency")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_capacity(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or any(given.get(key) is not None for key in ("capacity", "up", "down")):
+            return given
+        return {**given, "capacity": cls.default_capacity}
+
+    @model_validator(mode="after")
+    def _has_one_rate_each_way(self) -> "Pair":
+        given = [key for key in ("capacity", "up", "down") if getattr(self, key) is not None]
+        if given not in (["capacity"], ["up", "down"]):
+            got = " and ".join(given) or "none of them"
+            raise ValueError(f"needs either capacity (that much each way) or both up and down, got {got}")
+        return self
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Up and down in bits per second."""
+        up, down = (self.up, self.down) if self.capacity is None else (self.capacity, self.capacity)
+        assert up is not None, "validated above"
+        assert down is not None, "validated above"
+        return up, down
+
+
+class Cell(Pair):
+    """A radio cell or access point, shared by the devices in it."""
+
+    count: Count = Field(default=1, description="so many equal cells of that name; devices are dealt out in turn")
+
+
+class ServerLink(Pair):
+    """The server's own link."""
+
+    default_capacity: ClassVar[float | None] = 10e9
+    latency: Duration = Field(default=1e-3, description="one-way latency")
+
+
+class AggregatorLink(Pair):
+    """The aggregator's own link."""
+
+    default_capacity: ClassVar[float | None] = 1e9
+    latency: Duration = Field(default=1e-3, description="one-way latency")
+
+
+def _plain(table: Mapping[str, Section]) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json") for name, section in table.items()}
+
+
+_AS_DICT = PlainSerializer(_plain, when_used="json")
+_FROZEN = AfterValidator(Table)
+_NO_CELLS: Final[Table[Cell]] = Table({})
+
+
+class Network(Section):
+    """How devices reach the server."""
+
+    model: Annotated[Literal["tcp", "pure"], BeforeValidator(one_of("network model", NETWORK_MODELS))] = Field(
+        default="tcp", description="tcp: handshake, slow start, losses; pure: max-min shares and latency only"
+    )
+    access: Annotated[Mapping[LinkName, Access], NotEmpty, _FROZEN, _AS_DICT] = Field(
+        description="access classes by name"
+    )
+    cells: Annotated[Mapping[LinkName, Cell], _FROZEN, _AS_DICT] = Field(
+        default=_NO_CELLS, description="shared cells by name"
+    )
+    backhaul: Pair | None = Field(default=None, description="one link that all devices share behind their cells")
+    server: ServerLink = Field(default_factory=ServerLink, description="the server's link")
+    aggregator: AggregatorLink = Field(default_factory=AggregatorLink, description="the aggregator's link")
