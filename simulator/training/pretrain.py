@@ -184,6 +184,8 @@ def save(model: GPT2LMHeadModel, tokenizer: Tokenizer, out: Path, note: dict[str
     """Write weights (float16), configs, tokenizer and what was measured."""
     out.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(out)
+    model.config.dtype = "float32"  # what from_pretrained makes of the stored float16 where the caller does not say
+    model.config.save_pretrained(out)
     (out / "generation_config.json").unlink(missing_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
     names = {

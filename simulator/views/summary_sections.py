@@ -18,7 +18,7 @@ from simulator.views.palette import ACCENT, BAD, GOOD, LABEL, STRONG, Pen, ink_o
 from simulator.views.pieces import LABEL_WIDTH, grid, line, wrapped
 from simulator.views.tally import Traffic
 
-SHARES: Final = (0.9, 0.75, 0.5)  # of the perplexity before training
+SHARES: Final = (0.75, 0.5, 0.25, 0.1)  # of the perplexity before training
 MAX_BAR: Final = 50
 
 Lines = list[RenderableType]

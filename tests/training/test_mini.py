@@ -13,8 +13,8 @@ from simulator.sequences import END_OF_TEXT, join
 from simulator.training.models import MINI
 from simulator.training.pretrain import collate, encode, fresh_model, loss_of, perplexity, schedule
 
-README_GUIDE = 9.99
-README_CHAT = 9.99
+README_GUIDE = 1.54
+README_CHAT = 52.0
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,10 @@ def test_it_is_a_gpt2_of_twelve_blocks_of_width_96(model):
     assert model.transformer.wte.weight.shape == (1280, 96)
     assert model.transformer.wpe.weight.shape == (128, 96)
     assert model.config.attn_pdrop == model.config.resid_pdrop == model.config.embd_pdrop == 0
+
+
+def test_the_stored_halves_become_float32_where_the_caller_does_not_say():
+    assert GPT2LMHeadModel.from_pretrained(MINI, local_files_only=True).dtype == torch.float32
 
 
 def test_the_head_is_the_embedding_and_is_stored_once(model):
@@ -86,13 +90,13 @@ def test_most_sequences_fit_64_tokens(fresh, style):
 
 def test_perplexity_is_what_the_readme_says(measured):
     assert measured["guide"] == pytest.approx(README_GUIDE, rel=0.1)
-    assert measured["chat"] == pytest.approx(README_CHAT, rel=0.2)
+    assert measured["chat"] == pytest.approx(README_CHAT, rel=0.3)
 
 
 def test_chat_is_clearly_harder_than_guide_and_both_easier_than_for_random_weights(measured, fresh):
     nothing_learned = perplexity(fresh_model(0), fresh["guide"])
     assert nothing_learned > 500  # near the 1280 of a uniform guess
-    assert 1.5 * measured["guide"] < measured["chat"] < 0.1 * nothing_learned
+    assert 10 * measured["guide"] < measured["chat"] < 0.2 * nothing_learned
 
 
 def test_positions_up_to_the_last_one_are_trained(model, fresh):

@@ -44,8 +44,11 @@ def printed(info, rows, summary, width=100, encoding="utf-8", **more):
     return raw.getvalue().decode(encoding)
 
 
+SHARES = (0.9, 0.75, 0.5)
+
+
 def test_time_to_reach_is_the_end_of_the_first_evaluated_round_at_or_below(rows):
-    reached = time_to_reach(rows.rounds)  # 20 before; 17 after round 2 at 20 s, 9 after round 4 at 40 s
+    reached = time_to_reach(rows.rounds, SHARES)  # 20 before; 17 after round 2 at 20 s, 9 after round 4 at 40 s
     assert [(goal.perplexity, goal.row.round, goal.row.end_s) for goal in reached] == [
         (18.0, 2, 20.0),
         (15.0, 4, 40.0),
@@ -55,13 +58,13 @@ def test_time_to_reach_is_the_end_of_the_first_evaluated_round_at_or_below(rows)
 
 
 def test_a_goal_that_was_never_met_has_no_round(rows):
-    reached = time_to_reach(rows.rounds[:3])  # 17 is the best so far
+    reached = time_to_reach(rows.rounds[:3], SHARES)  # 17 is the best so far
     assert [goal.row.round if goal.row else None for goal in reached] == [2, None, None, 2]
 
 
 def test_the_first_time_counts_even_if_it_gets_worse_again(rows):
     worse = [*rows.rounds, rows.rounds[-1]._replace(round=5, end_s=50.0, perplexity=30.0)]
-    assert [goal.row.round for goal in time_to_reach(worse)] == [2, 4, 4, 4]
+    assert [goal.row.round for goal in time_to_reach(worse, SHARES)] == [2, 4, 4, 4]
 
 
 def test_a_run_that_was_never_evaluated_reaches_nothing(play):
