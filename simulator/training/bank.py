@@ -7,6 +7,7 @@ costs nothing until it takes part. Shape legend in `layout.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -40,27 +41,49 @@ def rank_mask(layout: Layout, rank: int) -> Tensor:
     return mask_P
 
 
+def scale_b(layout: Layout, factors_N: Tensor) -> Tensor:
+    """A matrix [N, P] that multiplies each row's B by its factor and leaves A alone."""
+    return torch.where(_is_b(layout, factors_N.device), factors_N[:, None], 1.0)
+
+
+@lru_cache(maxsize=8)
+def _is_b(layout: Layout, device: torch.device) -> Tensor:
+    """True for the columns [P] of a row that belong to a B."""
+    is_b_P = torch.zeros(layout.size, dtype=torch.bool)
+    for block in range(layout.first, layout.last):
+        for _, _, b_slice in layout.matrices(block):
+            is_b_P[b_slice] = True
+    return is_b_P.to(device)
+
+
 class AdapterRows:
-    """Rows [N, P] made ready for one autograd pass: matrices are views, and so are the buffers of their gradients."""
+    """Rows [N, P] made ready for one autograd pass: matrices are views, and so are the buffers of their gradients.
+
+    The scale alpha / r of each row is multiplied into its B once, and into the gradient of B once, not in every block.
+    """
 
     def __init__(self, layout: Layout, rows_NP: Tensor, scale_N: Tensor) -> None:
-        """Take rows (not copied) and each row's alpha / r."""
+        """Take rows (they are not changed) and each row's alpha / r."""
         self.layout = layout
-        self.rows_NP = rows_NP
-        self.grads_NP = torch.zeros_like(rows_NP)
-        self._scale_N11 = scale_N.to(rows_NP)[:, None, None]
+        self._factors_NP = scale_b(layout, scale_N.to(rows_NP))
+        self._rows_NP = rows_NP * self._factors_NP
+        self._buffer_NP = torch.zeros_like(rows_NP)
+
+    @property
+    def gradients(self) -> Tensor:
+        """Gradients [N, P] of the rows as they were given."""
+        return self._buffer_NP * self._factors_NP
 
     def stack(self, block: int, *, clients: int, start: int, num_rows: int) -> Stack:
         """The first ``clients`` rows' adapters of a block, for the batch rows ``start`` .. ``start + num_rows - 1``."""
         pieces, a_slices, b_slices = zip(*self.layout.matrices(block), strict=True)
-        rows, grads, width = self.rows_NP[:clients], self.grads_NP[:clients], self.layout.width
+        rows, grads, width = self._rows_NP[:clients], self._buffer_NP[:clients], self.layout.width
         return Stack(
             pieces,
             a=tuple(self._matrix(rows, part, width) for part in a_slices),
             b=tuple(self._matrix(rows, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
             da=tuple(self._matrix(grads, part, width) for part in a_slices),
             db=tuple(self._matrix(grads, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
-            scale=self._scale_N11[:clients],
             start=start,
             num_rows=num_rows,
         )

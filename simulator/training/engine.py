@@ -18,7 +18,7 @@ from torch import Tensor
 
 from simulator.numerics import Loss, Ticket
 from simulator.training.adapters import Part, to_peft
-from simulator.training.bank import AdapterRows, ClientBank, initial_row
+from simulator.training.bank import AdapterRows, ClientBank, initial_row, scale_b
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
 from simulator.training.optim import AdamW
@@ -113,8 +113,8 @@ class Engine:
             if loss.requires_grad:
                 loss.backward()
             total += float(losses_M.double().sum())
-            self._gradients.update(zip(chosen, leaves.grads_NP, strict=True))
-        self.server.update(self._server_row, server.grads_NP, self.settings.optimizer)
+            self._gradients.update(zip(chosen, leaves.gradients, strict=True))
+        self.server.update(self._server_row, server.gradients, self.settings.optimizer)
         return Loss(total / positions, positions)
 
     def backward(self, ticket: Ticket) -> None:
@@ -188,12 +188,8 @@ class Engine:
 
     def _to_common_scale(self, devices: Sequence[int]) -> Tensor:
         """Factors [N, P] that turn each device's B into one for the scale alpha / ``settings.rank``; 1 for A."""
-        factors_NP = torch.ones(len(devices), self._client_layout.size, dtype=self.model.head_VD.dtype)
-        ratios_N1 = torch.tensor([self.settings.rank / self.clients.ranks[device] for device in devices])[:, None]
-        for block in range(self._client_layout.last):
-            for _, _, b_slice in self._client_layout.matrices(block):
-                factors_NP[:, b_slice] = ratios_N1.to(factors_NP.dtype)
-        return factors_NP.to(self.model.head_VD.device)
+        ratios = [self.settings.rank / self.clients.ranks[device] for device in devices]
+        return scale_b(self._client_layout, torch.tensor(ratios, dtype=self.model.head_VD.dtype).to(self.model.head_VD))
 
     def _apply_returned(self) -> None:
         if not self._returned:

@@ -24,8 +24,8 @@ class Stack:
     """The adapters of one block for N clients, and the rows of the batch that are theirs.
 
     Per piece A is [N, K, D] and B is [N, K, out]; ``da`` and ``db`` are where their gradients are added.
-    ``scale`` is [N, 1, 1] and holds each client's alpha / r. The rows ``start`` .. ``start + num_rows - 1`` belong to
-    the N clients in order, equally many to each.
+    The scale alpha / r is in B already. The rows ``start`` .. ``start + num_rows - 1`` belong to the N clients in
+    order, equally many to each.
     """
 
     pieces: tuple[Piece, ...]
@@ -33,19 +33,18 @@ class Stack:
     b: tuple[Tensor, ...]
     da: tuple[Tensor, ...]
     db: tuple[Tensor, ...]
-    scale: Tensor
     start: int
     num_rows: int
 
     def rows_of(self, x_RTD: Tensor) -> Tensor:
         """The clients' rows of x [R, T, D] as a view [N, rows per client * T, D]."""
-        return x_RTD.narrow(0, self.start, self.num_rows).view(self.scale.shape[0], -1, x_RTD.shape[-1])
+        return x_RTD.narrow(0, self.start, self.num_rows).view(self.a[0].shape[0], -1, x_RTD.shape[-1])
 
     def add_deltas(self, x_RTD: Tensor, y_RTO: Tensor) -> list[Tensor]:
         """Add each client's low-rank delta to its own rows of y, in place; return the rank-K activations."""
         x_NTD, y_NTO, hidden = self.rows_of(x_RTD), self.rows_of(y_RTO), []
         for piece, a_NKD, b_NKO in zip(self.pieces, self.a, self.b, strict=True):
-            h_NTK = torch.bmm(x_NTD, a_NKD.transpose(1, 2)).mul_(self.scale)
+            h_NTK = torch.bmm(x_NTD, a_NKD.transpose(1, 2))
             y_NTO.narrow(2, piece.offset, piece.out).baddbmm_(h_NTK, b_NKO)
             hidden.append(h_NTK)
         return hidden
@@ -55,7 +54,7 @@ class Stack:
         x_NTD, dy_NTO = self.rows_of(x_RTD), self.rows_of(dy_RTO)
         for index, (piece, h_NTK) in enumerate(zip(self.pieces, hidden, strict=True)):
             part_NTO = dy_NTO.narrow(2, piece.offset, piece.out)
-            dh_NTK = torch.bmm(part_NTO, self.b[index].transpose(1, 2)).mul_(self.scale)
+            dh_NTK = torch.bmm(part_NTO, self.b[index].transpose(1, 2))
             self.da[index].baddbmm_(dh_NTK.transpose(1, 2), x_NTD)
             self.db[index].baddbmm_(h_NTK.transpose(1, 2), part_NTO)
             if dx_RTD is not None:
