@@ -55,6 +55,27 @@ def run(
 
 
 @app.command()
+def check(
+    scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Check a scenario: costs, memory, and the proof that split training equals whole training on it."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from simulator import checking  # noqa: PLC0415 -- as above
+
+    console = Console()
+    result = checking.check(scenario, set_ or [], (lambda _: None) if as_json else (lambda what: print(what, "...")))
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        checking.show(result, console)
+    if not result["holds"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def flows(
     file: Annotated[Path, typer.Argument(help="Links and flows as JSON; see docs/network.md")],
     model: Annotated[str, typer.Option(help="pure (max-min sharing and latency) or tcp")] = "tcp",

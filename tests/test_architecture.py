@@ -22,7 +22,7 @@ LAYERS = [
     ["simulator.actors", "simulator.fleet", "simulator.rounds"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
-    ["simulator.session"],
+    ["simulator.session", "simulator.checking"],
     ["cli"],
 ]  # fmt: skip
 

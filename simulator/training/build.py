@@ -34,10 +34,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(True)
     phase(f"loading the model {scenario.model.name}")
-    model = scenario.model
-    seed = seed_of(scenario.seed, "model") % 2**63
-    plan = ModelPlan(model.name, model.tokenizer, model.init, training.dtype, seed)
-    loaded = load(plan, device_of(training.device))
+    loaded = load(model_plan(scenario), device_of(training.device))
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(
@@ -52,7 +49,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
             weight_decay=training.weight_decay,
         ),
         group_tokens=_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer),
-        base_model=str(MINI) if model.name == "mini" else model.name,
+        base_model=str(MINI) if scenario.model.name == "mini" else scenario.model.name,
     )
     engine = Engine(
         SplitModel(loaded.gpt2),
@@ -62,6 +59,13 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         stream(scenario.seed, "adapters"),
     )
     return Built(engine, data.sample_counts)
+
+
+def model_plan(scenario: Scenario) -> ModelPlan:
+    """Which model a scenario trains."""
+    model = scenario.model
+    seed = seed_of(scenario.seed, "model") % 2**63
+    return ModelPlan(model.name, model.tokenizer, model.init, scenario.training.dtype, seed)
 
 
 def _group_tokens(scenario: Scenario, width: int, blocks: int) -> int:

@@ -75,14 +75,14 @@ class Engine:
         whole = Layout.of(settings.targets, blocks=range(model.num_blocks), width=width, rank=rank)
         row_P = initial_row(whole, rng, dtype).to(model.head_VD.device)
         # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
-        self._client_layout = Layout.of(settings.targets, blocks=range(max(clients.splits)), width=width, rank=rank)
-        self.bank = ClientBank(self._client_layout, row_P[: self._client_layout.size].clone())
-        self._server_layout = Layout.of(
+        self.client_layout = Layout.of(settings.targets, blocks=range(max(clients.splits)), width=width, rank=rank)
+        self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size].clone())
+        self.server_layout = Layout.of(
             settings.targets, blocks=range(min(clients.splits), model.num_blocks), width=width, rank=rank
         )
-        server_row_P = row_P[whole.size - self._server_layout.size :]
-        self.server = ClientBank(self._server_layout, server_row_P)
-        self._server_row = self.server.rows([0], [settings.rank])
+        server_row_P = row_P[whole.size - self.server_layout.size :]
+        self.server = ClientBank(self.server_layout, server_row_P)
+        self.server_rows = self.server.rows([0], [settings.rank])
         self._gradients: dict[int, Tensor] = {}
         self._returned: list[int] = []
 
@@ -92,30 +92,36 @@ class Engine:
         return Ticket(device, round, rows, tokens)
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
-        """One pass over the concatenated batch, in groups that fit the memory budget; then update the server.
+        """Forward and backward of the concatenated batch; the server's adapters take their step at once."""
+        loss, clients, server_P = self.gradients(tickets)
+        self._gradients.update(clients)
+        self.server.update(self.server_rows, server_P[None], self.settings.optimizer)
+        return loss
 
-        The loss is the mean over all label positions of the cohort, so groups add up exactly.
+    def gradients(self, tickets: Sequence[Ticket]) -> tuple[Loss, dict[int, Tensor], Tensor]:
+        """Loss, each client's gradient row [P] by device, and the server's; nothing is updated.
+
+        One pass over the concatenated batch, in groups that fit the memory budget. The loss is the mean over all label
+        positions of the cohort, so groups add up exactly.
         """
         self._apply_returned()
         ordered = sorted(tickets, key=lambda ticket: (-self.clients.splits[ticket.device], ticket.device))
         batches = [self.data.batch(ticket.device, ticket.round) for ticket in ordered]
         positions = sum(int((batch.labels_RT >= 0).sum()) for batch in batches)
-        server = AdapterRows(
-            self._server_layout, self.server.params(self._server_row), self._scale([self.settings.rank])
-        )
+        server = AdapterRows(self.server_layout, self.server.params(self.server_rows), self._server_scale)
         total = 0.0
+        gradients: dict[int, Tensor] = {}
         for group in self._groups(ordered):
             chosen = [ticket.device for ticket in ordered[group]]
-            leaves = AdapterRows(self._client_layout, self.bank.params(self._rows(chosen)), self._client_scale(chosen))
+            rows = AdapterRows(self.client_layout, self.bank.params(self.rows_of(chosen)), self._client_scale(chosen))
             splits = tuple(self.clients.splits[device] for device in chosen)
-            cohort = Cohort(splits, ordered[0].sequences, leaves, server)
+            cohort = Cohort(splits, ordered[0].sequences, rows, server)
             loss, losses_M = self.model.losses(self._batch(batches[group], 1.0 / positions), cohort)
             if loss.requires_grad:
                 loss.backward()
             total += float(losses_M.double().sum())
-            self._gradients.update(zip(chosen, leaves.gradients, strict=True))
-        self.server.update(self._server_row, server.gradients, self.settings.optimizer)
-        return Loss(total / positions, positions)
+            gradients.update(zip(chosen, rows.gradients, strict=True))
+        return Loss(total / positions, positions), gradients, server.gradients[0]
 
     def backward(self, ticket: Ticket) -> None:
         """Mark a client's gradients as returned; the updates of a cohort are applied together, just before use."""
@@ -131,7 +137,7 @@ class Engine:
         average_P = self._average(devices, weights)
         self.bank.global_row_P = average_P
         masks_NP = torch.stack([self.bank.mask(self.clients.ranks[device]) for device in devices])
-        self.bank.overwrite(self._rows(devices), average_P * masks_NP / self._to_common_scale(devices))
+        self.bank.overwrite(self.rows_of(devices), average_P * masks_NP / self._to_common_scale(devices))
 
     def evaluate(self) -> Loss:
         """Loss of the averaged adapters over the validation set, cut at the fleet's median split.
@@ -143,13 +149,11 @@ class Engine:
         data = self.data.validation()
         total, positions = 0.0, 0
         rows = max(1, self.settings.group_tokens // data.ids_RT.shape[1])
-        server = AdapterRows(
-            self._server_layout, self.server.params(self._server_row), self._scale([self.settings.rank])
-        )
+        server = AdapterRows(self.server_layout, self.server.params(self.server_rows), self._server_scale)
         with torch.no_grad():
             for at in range(0, data.ids_RT.shape[0], rows):
                 part = Sequences(data.ids_RT[at : at + rows], data.labels_RT[at : at + rows])
-                leaves = AdapterRows(self._client_layout, row_NP, self._scale([self.settings.rank]))
+                leaves = AdapterRows(self.client_layout, row_NP, self._server_scale)
                 cohort = Cohort((split,), part.ids_RT.shape[0], leaves, server)
                 _, losses_M = self.model.losses(self._batch([part], 1.0), cohort)
                 total += float(losses_M.double().sum())
@@ -159,8 +163,8 @@ class Engine:
     def export(self) -> dict[str, bytes]:
         """The global adapters, as evaluated, in the files of a PEFT checkpoint; see `adapters.to_peft`."""
         split = self._global_split
-        device = Part(self._client_layout, self._global_row(), range(split))
-        server = Part(self._server_layout, self.server.params(self._server_row)[0], range(split, self.model.num_blocks))
+        device = Part(self.client_layout, self._global_row(), range(split))
+        server = Part(self.server_layout, self.server.params(self.server_rows)[0], range(split, self.model.num_blocks))
         settings = self.settings
         return to_peft([device, server], rank=settings.rank, alpha=settings.alpha, base_model=settings.base_model)
 
@@ -175,28 +179,28 @@ class Engine:
     def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
         """Weighted mean row [P]; a block's weights are shared among the devices that train it themselves."""
         self._apply_returned()
-        params_NP = self.bank.params(self._rows(devices)) * self._to_common_scale(devices)
+        params_NP = self.bank.params(self.rows_of(devices)) * self._to_common_scale(devices)
         shares_N = torch.tensor(weights, dtype=params_NP.dtype, device=params_NP.device)
         splits_N = torch.tensor([self.clients.splits[device] for device in devices], device=params_NP.device)
         average_P = self.bank.global_row_P.clone()
-        for block in range(self._client_layout.last):
+        for block in range(self.client_layout.last):
             mine_N = shares_N * (splits_N > block)
             if mine_N.sum() > 0:
-                part = self._client_layout.block_slice(block)
+                part = self.client_layout.block_slice(block)
                 average_P[part] = (mine_N / mine_N.sum()) @ params_NP[:, part]
         return average_P
 
     def _to_common_scale(self, devices: Sequence[int]) -> Tensor:
         """Factors [N, P] that turn each device's B into one for the scale alpha / ``settings.rank``; 1 for A."""
         ratios = [self.settings.rank / self.clients.ranks[device] for device in devices]
-        return scale_b(self._client_layout, torch.tensor(ratios, dtype=self.model.head_VD.dtype).to(self.model.head_VD))
+        return scale_b(self.client_layout, torch.tensor(ratios, dtype=self.model.head_VD.dtype).to(self.model.head_VD))
 
     def _apply_returned(self) -> None:
         if not self._returned:
             return
         devices, self._returned = self._returned, []
         grads_NP = torch.stack([self._gradients.pop(device) for device in devices])
-        self.bank.update(self._rows(devices), grads_NP, self.settings.optimizer)
+        self.bank.update(self.rows_of(devices), grads_NP, self.settings.optimizer)
 
     def _groups(self, tickets: Sequence[Ticket]) -> Iterator[slice]:
         """Cut a cohort, deepest split first, into slices of at most ``group_tokens`` positions."""
@@ -218,8 +222,13 @@ class Engine:
             torch.full((positions.shape[0],), weight, dtype=dtype, device=device),
         )
 
-    def _rows(self, devices: Sequence[int]) -> Tensor:
+    def rows_of(self, devices: Sequence[int]) -> Tensor:
+        """Rows of the bank that hold these devices' adapters."""
         return self.bank.rows(devices, [self.clients.ranks[device] for device in devices])
+
+    @property
+    def _server_scale(self) -> Tensor:
+        return self._scale([self.settings.rank])
 
     def _client_scale(self, devices: Sequence[int]) -> Tensor:
         return self._scale([self.clients.ranks[device] for device in devices])

@@ -25,16 +25,15 @@ def torch_adamw(parameters, rule: AdamW) -> torch.optim.AdamW:
 def compare_one_step(scene) -> tuple[float, float, float]:
     """Relative differences of loss, worst client gradient and server gradient between engine and reference."""
     engine = scene.engine
-    before = engine.server.params(engine._server_row)[0].clone()
-    client_rows = list(engine.bank.params(scene.rows))
+    before = engine.server.params(engine.server_rows)[0].clone()
     batches = [engine.data.batch(device, 0) for device in scene.devices]
-    truth, client_grads, server_grad = scene.whole.step(scene.devices, batches, client_rows, before)
+    truth = scene.whole.step(scene.devices, batches, engine.bank.params(scene.rows), before)
     captured = {}
     update = engine.server.update
     engine.server.update = lambda rows, grads, rule: (captured.setdefault("grad", grads[0]), update(rows, grads, rule))
     loss = engine.server_step([engine.forward(device, 0) for device in scene.devices])
-    worst = max(relative(engine._gradients[d], grad) for d, grad in zip(scene.devices, client_grads, strict=True))
-    return abs(loss.mean / truth - 1), worst, relative(captured["grad"], server_grad)
+    worst = max(relative(engine._gradients[d], grad) for d, grad in zip(scene.devices, truth.clients, strict=True))
+    return abs(loss.mean / truth.loss - 1), worst, relative(captured["grad"], truth.server)
 
 
 @pytest.mark.parametrize("targets", FORMS)
@@ -66,7 +65,7 @@ def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, 
     engine = scene.engine
     weights = [1.0 + device for device in scene.devices]
     rows = [row.clone().requires_grad_() for row in engine.bank.params(scene.rows)]
-    server = engine.server.params(engine._server_row)[0].clone().requires_grad_()
+    server = engine.server.params(engine.server_rows)[0].clone().requires_grad_()
     optimizers = [torch_adamw([row], engine.settings.optimizer) for row in rows]
     server_optimizer = torch_adamw([server], engine.settings.optimizer)
     for round in range(5):
@@ -75,11 +74,11 @@ def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, 
         for ticket in tickets:
             engine.backward(ticket)
         batches = [engine.data.batch(device, round) for device in scene.devices]
-        _, grads, server_grad = scene.whole.step(scene.devices, batches, [r.detach() for r in rows], server.detach())
-        for row, grad, optimizer in zip(rows, grads, optimizers, strict=True):
+        truth = scene.whole.step(scene.devices, batches, torch.stack([r.detach() for r in rows]), server.detach())
+        for row, grad, optimizer in zip(rows, truth.clients, optimizers, strict=True):
             row.grad = grad
             optimizer.step()
-        server.grad = server_grad
+        server.grad = truth.server
         server_optimizer.step()
         if round % 2 == 1 and len(set(ranks)) == 1:
             engine.aggregate(scene.devices, weights)
@@ -88,7 +87,7 @@ def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, 
                 for row in rows:
                     row.data.copy_(mean)
     engine._apply_returned()
-    assert (engine.server.params(engine._server_row)[0] - server).abs().max().item() < 1e-10 if server.numel() else True
+    assert (engine.server.params(engine.server_rows)[0] - server).abs().max().item() < 1e-10 if server.numel() else True
     for ours, truth in zip(engine.bank.params(scene.rows), rows, strict=True):
         assert (ours - truth).abs().max().item() < 1e-10 if truth.numel() else True
 
@@ -107,29 +106,29 @@ def test_batched_training_equals_one_by_one(world):
 
 def test_an_update_happens_only_when_the_gradients_are_back(world):
     engine = world([3, 3], [4, 4]).engine
-    before = engine.bank.params(engine._rows([0, 1])).clone()
+    before = engine.bank.params(engine.rows_of([0, 1])).clone()
     tickets = [engine.forward(device, 0) for device in (0, 1)]
     engine.server_step(tickets)
     engine.backward(tickets[1])
     engine._apply_returned()
-    after = engine.bank.params(engine._rows([0, 1]))
+    after = engine.bank.params(engine.rows_of([0, 1]))
     assert torch.equal(after[0], before[0])
     assert not torch.equal(after[1], before[1])
 
 
 def test_aggregation_weights_count_as_shares(world):
     engine = world([2, 2], [4, 4]).engine
-    first, second = engine.bank.params(engine._rows([0, 1]))
+    first, second = engine.bank.params(engine.rows_of([0, 1]))
     engine.aggregate([0, 1], [30, 10])
-    for row in engine.bank.params(engine._rows([0, 1])):
+    for row in engine.bank.params(engine.rows_of([0, 1])):
         assert relative(row, 0.75 * first + 0.25 * second) < 1e-15
 
 
 def test_a_block_is_averaged_over_the_devices_that_hold_it(world):
     engine = world([3, 1], [4, 4]).engine
-    first, second = engine.bank.params(engine._rows([0, 1]))
+    first, second = engine.bank.params(engine.rows_of([0, 1]))
     engine.aggregate([0, 1], [1, 1])
-    shared, alone = engine._client_layout.block_slice(0), engine._client_layout.block_slice(2)
+    shared, alone = engine.client_layout.block_slice(0), engine.client_layout.block_slice(2)
     assert relative(engine.bank.global_row_P[shared], (first + second)[shared] / 2) < 1e-15
     assert torch.equal(engine.bank.global_row_P[alone], first[alone])
 
@@ -137,8 +136,8 @@ def test_a_block_is_averaged_over_the_devices_that_hold_it(world):
 def test_averaging_adapters_of_equal_products_but_different_ranks_keeps_the_scale(world):
     """Two devices, ranks 8 and 2, alpha 16: scales 2 and 8. Equal deltas must stay equal through an aggregation."""
     engine = world([1, 1], [8, 2]).engine
-    rows = engine._rows([0, 1])
-    _, a_slice, b_slice = engine._client_layout.matrices(0)[0]
+    rows = engine.rows_of([0, 1])
+    _, a_slice, b_slice = engine.client_layout.matrices(0)[0]
     values = torch.zeros_like(engine.bank.params(rows))
     values[:, a_slice.start : a_slice.start + 32] = 1.0  # first row of A
     values[0, b_slice.start : b_slice.start + 96] = 4.0  # 2 * 4 = 8

@@ -44,11 +44,11 @@ def test_a_codec_sees_the_activations_that_a_device_would_have_sent(world):
     from simulator.training.bank import AdapterRows
     from simulator.training.model import Cohort
 
-    rows = AdapterRows(engine._client_layout, engine.bank.params(scene.rows), engine._client_scale(scene.devices))
-    server = AdapterRows(engine._server_layout, engine.server.params(engine._server_row), engine._scale([4]))
+    rows = AdapterRows(engine.client_layout, engine.bank.params(scene.rows), engine._client_scale(scene.devices))
+    server = AdapterRows(engine.server_layout, engine.server.params(engine.server_rows), engine._scale([4]))
     cohort = Cohort((3, 3), 2, rows, server)
     engine.model.losses(engine._batch(batches, 1.0), cohort, upload=lambda x: sent.append(x) or x)
     for block in range(12):
-        scene.whole.load(block, engine.bank.params(scene.rows)[0], engine._client_layout, 4) if block < 3 else None
+        scene.whole.load(block, engine.bank.params(scene.rows)[0], engine.client_layout, 4) if block < 3 else None
     hidden = scene.whole.model(input_ids=torch.from_numpy(batches[0].ids_RT), output_hidden_states=True).hidden_states
     assert torch.allclose(sent[0][:2], hidden[3], rtol=1e-12, atol=1e-12)

@@ -1,0 +1,102 @@
+"""The `check` verb: what a scenario would cost on each kind of device, and the proof that split equals whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from devices.catalog import find
+from devices.format import short_bytes
+from devices.memory import available_bytes
+from simulator import world
+from simulator.actors import Machine
+from simulator.fleet import members
+from simulator.scenario import Scenario, load
+from simulator.views.format import duration, size
+
+
+def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) -> dict[str, Any]:
+    """Costs per group and the findings of the proof, as plain values.
+
+    Raises ValueError for bad input, `devices.memory.DoesNotFit` for a device that cannot hold its part.
+    """
+    scenario = load(path, overrides)
+    world.check_memory(scenario)
+    from simulator.training.proof import prove  # noqa: PLC0415 -- loads torch
+
+    crew = members(scenario)
+    findings = list(prove(scenario, [member.split for member in crew], [member.rank for member in crew], phase))
+    return {
+        "name": scenario.name,
+        "model": scenario.model.name,
+        "timed_as": scenario.timed_model,
+        "groups": _groups(scenario),
+        "findings": [{**asdict(finding), "holds": finding.holds} for finding in findings],
+        "holds": all(finding.holds for finding in findings),
+    }
+
+
+def _groups(scenario: Scenario) -> list[dict[str, Any]]:
+    """What one step costs on each group's profile, at speed 1."""
+    rows = []
+    for group in scenario.groups:
+        costs = world.workload(scenario, split=group.split, rank=group.rank)
+        profile = find(group.profile)
+        machine = Machine(profile)
+        rows.append(
+            {
+                "name": group.name,
+                "profile": profile.id,
+                "count": group.count,
+                "split": group.split,
+                "rank": group.rank,
+                "forward_s": machine.seconds(costs.client_forward),
+                "backward_s": machine.seconds(costs.client_backward),
+                "activation_bytes": costs.activation_bytes,
+                "gradient_bytes": costs.gradient_bytes,
+                "adapter_bytes": costs.adapter_bytes,
+                "memory_bytes": sum(costs.client_memory.values()),
+                "usable_bytes": available_bytes(profile),
+            }
+        )
+    return rows
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the result of `check` for a person."""
+    title = f"{result['name']}: one step of each device, as {result['timed_as']}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("group", "profile", "split", "rank", "compute", "up", "down", "memory", "of"):
+        table.add_column(heading, justify="left" if heading in {"group", "profile"} else "right", no_wrap=True)
+    for row in result["groups"]:
+        table.add_row(
+            f"{row['count']} {row['name']}",
+            row["profile"],
+            str(row["split"]),
+            str(row["rank"]),
+            duration(row["forward_s"] + row["backward_s"]),
+            size(row["activation_bytes"]),
+            size(row["gradient_bytes"]),
+            short_bytes(row["memory_bytes"]),
+            short_bytes(row["usable_bytes"]),
+        )
+    console.print(table)
+    console.print(_proof(result))
+
+
+def _proof(result: dict[str, Any]) -> Table:
+    title = f"the proof, on {result['model']}: relative differences of one step"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("claim", "precision", "loss", "gradients", "allowed", ""):
+        table.add_column(heading, justify="left" if heading in {"claim", "precision", ""} else "right")
+    for row in result["findings"]:
+        verdict = "[green]holds[/]" if row["holds"] else "[bold red]FAILS[/]"
+        numbers = (f"{row['loss']:.1e}", f"{row['gradients']:.1e}", f"{row['allowed']:.0e}")
+        table.add_row(row["what"], row["dtype"], *numbers, verdict)
+    return table
