@@ -72,14 +72,13 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Print the result of `check` for a person."""
     title = f"{result['name']}: one step of each device, as {result['timed_as']}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("group", "profile", "split", "rank", "compute", "up", "down", "memory", "of"):
+    for heading in ("group", "profile", "split", "compute", "up", "down", "memory", "of"):
         table.add_column(heading, justify="left" if heading in {"group", "profile"} else "right", no_wrap=True)
     for row in result["groups"]:
         table.add_row(
             f"{row['count']} {row['name']}",
             row["profile"],
-            str(row["split"]),
-            str(row["rank"]),
+            f"{row['split']}, r {row['rank']}",
             duration(row["forward_s"] + row["backward_s"]),
             size(row["activation_bytes"]),
             size(row["gradient_bytes"]),
