@@ -101,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run; a user's mistake or a failed run is one sentence on standard error, never a traceback."""
     # Threads that wait asleep: 8 % slower on an idle machine, five times faster where others use the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     try:
         app(args=None if argv is None else list(argv))
     except SystemExit as leaving:

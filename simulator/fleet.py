@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,13 +34,13 @@ def members(scenario: Scenario) -> list[Member]:
     """Every device, in the order of the groups.
 
     Speeds and rates are drawn from streams named after the group, one draw per device in turn: changing one group, or
-    appending devices to it, leaves everybody else as they were.
+    appending devices to it, leaves everybody else's speed and rates as they were.
     """
     return list(_members(scenario))
 
 
 def _members(scenario: Scenario) -> Iterator[Member]:
-    index = 0
+    index, dealt = 0, Counter[str]()
     for group in scenario.groups:
         profile = find(group.profile)
         access = scenario.network.access[group.access]
@@ -57,7 +58,7 @@ def _members(scenario: Scenario) -> Iterator[Member]:
                 group.split,
                 group.rank,
                 _access_pipe(access, float(up[number]), float(down[number])),
-                _cell_name(scenario, group, number),
+                _cell_name(scenario, group, dealt),
             )
             index += 1
 
@@ -89,9 +90,10 @@ def _cell_names(kind: str, count: int) -> list[str]:
     return [kind] if count == 1 else [f"{kind}-{number + 1}" for number in range(count)]
 
 
-def _cell_name(scenario: Scenario, group: Group, number: int) -> str | None:
-    """The cell of a group's device: equal cells of one kind are dealt out in turn."""
+def _cell_name(scenario: Scenario, group: Group, dealt: Counter[str]) -> str | None:
+    """The cell of the group's next device: equal cells of one kind are dealt out in turn, over all groups."""
     if group.cell is None:
         return None
     names = _cell_names(group.cell, scenario.network.cells[group.cell].count)
-    return names[number % len(names)]
+    dealt[group.cell] += 1
+    return names[(dealt[group.cell] - 1) % len(names)]

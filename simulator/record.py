@@ -7,7 +7,7 @@ times, actors, kinds and sizes only, not over losses: a run that trains nothing 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -50,7 +50,8 @@ class ComputeRow(NamedTuple):
 class RoundRow(NamedTuple):
     """One round; row 0 is the state before training. ``loss`` and ``perplexity``: held-out data, nan if not taken.
 
-    Round r starts when round r - 1 ends: when the last participant has finished it. Bytes are frames delivered in it.
+    Round r starts when round r - 1 ends: when the last participant has finished it. Bytes are those of its messages,
+    also of early ones that left while others were still in the round before.
     """
 
     round: int
@@ -93,6 +94,7 @@ class Record:
     bytes_by_kind: Counter[str] = field(default_factory=Counter)
     bytes_up: int = 0
     bytes_down: int = 0
+    bytes_of_round: defaultdict[int, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def message(self, row: MessageRow) -> None:
@@ -100,10 +102,11 @@ class Record:
         self.messages.append(row)
         if row.outcome == "delivered":
             self.bytes_by_kind[row.kind] += row.size_bytes
-            if row.direction == "up":
-                self.bytes_up += row.size_bytes
-            else:
-                self.bytes_down += row.size_bytes
+            up, down = (row.size_bytes, 0) if row.direction == "up" else (0, row.size_bytes)
+            self.bytes_up += up
+            self.bytes_down += down
+            before = self.bytes_of_round[row.round]
+            self.bytes_of_round[row.round] = (before[0] + up, before[1] + down)
         self._note("m", *row[1:])
         self._tell(lambda observer: observer.on_message(row))
 

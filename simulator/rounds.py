@@ -6,9 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from simulator.failure import RunFailed
 from simulator.numerics import Loss, Numerics
 from simulator.record import Record, RoundRow
+
+MOST_NATS: Final = 700.0
+"""A perplexity above exp(700) is shown as that: more does not fit a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,6 @@ class Rounds:
         self._participants, self._numerics, self._record = participants, numerics, record
         self._losses: dict[int, list[Loss]] = defaultdict(list)
         self._finished: dict[int, int] = defaultdict(int)
-        self._seen_up = self._seen_down = 0
         self._end_s = 0.0
 
     def begin(self) -> None:
@@ -59,10 +63,17 @@ class Rounds:
             del self._finished[round]
             due = self.schedule.evaluates_after(round)
             held_out = self._numerics.evaluate() if due else Loss(math.nan, 0)
-            self._write(round, now_s, _mean(self._losses.pop(round, [])), held_out, device)
+            train = _mean(self._losses.pop(round, []))
+            for loss, what in ((train, "training"), (held_out, "validation")):
+                if loss.positions and not math.isfinite(loss.mean):
+                    raise RunFailed(
+                        f"training diverged: the {what} loss of round {round} is {loss.mean}; "
+                        f"lower training.learning_rate or lora.alpha"
+                    )
+            self._write(round, now_s, train, held_out, device)
 
     def _write(self, number: int, end_s: float, train: Loss, held_out: Loss, slowest: str) -> None:
-        up, down = self._record.bytes_up, self._record.bytes_down
+        up, down = self._record.bytes_of_round[number]
         row = RoundRow(
             number,
             self._end_s,
@@ -71,12 +82,12 @@ class Rounds:
             0,
             train.mean,
             held_out.mean,
-            math.exp(held_out.mean),
-            up - self._seen_up,
-            down - self._seen_down,
+            math.exp(min(held_out.mean, MOST_NATS)),
+            up,
+            down,
             slowest,
         )
-        self._seen_up, self._seen_down, self._end_s = up, down, end_s
+        self._end_s = end_s
         self._record.round(row)
 
 

@@ -123,6 +123,11 @@ class RunFolder:
             os.fsync(rounds.fileno())
         self._replace(SUMMARY, _json(mapping))
 
+    @property
+    def has_rounds(self) -> bool:
+        """True once a round is in rounds.csv."""
+        return (self.path / ROUNDS).read_bytes().count(b"\n") > 1
+
     def discard(self) -> None:
         """Take back what was written before the first round, so that the same path can be used again."""
         for name in (SCENARIO, MANIFEST, ROUNDS):

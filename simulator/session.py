@@ -14,7 +14,7 @@ from devices.catalog import find
 from simulator import world
 from simulator.clock import Stalled
 from simulator.failure import RunFailed
-from simulator.run_folder import FolderObserver, RunFolder, default_path, manifest
+from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
 from simulator.scenario import Scenario, dump, load
 from simulator.views.choose import choose_view
 from simulator.views.info import Group, RunInfo
@@ -52,13 +52,13 @@ def run(
     with choose_view(info, console, silent=quiet) as view:
         try:
             outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
-        except ValueError:  # a model or data that cannot be used: nothing has run
-            folder.discard()
+        except (Stalled, RunFailed, MemoryError) as error:
+            raise RunFailed(f"{_reason(error)}\nreproduce: {_again(folder, timing_only=timing_only)}") from error
+        except ValueError as error:
+            if folder.has_rounds:
+                raise RunFailed(f"{error}\nreproduce: {_again(folder, timing_only=timing_only)}") from error
+            folder.discard()  # a model or data that cannot be used: nothing has run
             raise
-        except Stalled as error:
-            raise RunFailed(
-                f"{type(error).__name__}: {error}\nreproduce: splitwire run {path} --seed {scenario.seed}"
-            ) from error
     write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
     folder.write_adapter(outcome.adapter)
@@ -68,6 +68,17 @@ def run(
         summary = {**outcome.summary, "folder": str(folder.path)}
         print_summary(console, info, record.rounds, summary, traffic=traffic(record.messages))
     return outcome.summary
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory: lower training.memory or training.batch ({error})"
+    return str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+
+
+def _again(folder: RunFolder, *, timing_only: bool) -> str:
+    """The command that runs the very same scenario once more."""
+    return f"splitwire run {folder.path / SCENARIO}{' --timing-only' if timing_only else ''}"
 
 
 def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:

@@ -43,16 +43,14 @@ def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
 
 
 def check_memory(scenario: Scenario) -> None:
-    """Refuse a fleet in which a device cannot hold its part; raises `devices.memory.DoesNotFit`."""
-    check_fleet(
-        Demand(
-            name=group.name,
-            profile=find(group.profile),
-            need=workload(scenario, split=group.split, rank=group.rank).client_memory,
-            count=group.count,
-        )
-        for group in scenario.groups
-    )
+    """Refuse a fleet in which a device, or the server, cannot hold its part; raises `devices.memory.DoesNotFit`."""
+    costs = [workload(scenario, split=group.split, rank=group.rank) for group in scenario.groups]
+    demands = [
+        Demand(name=group.name, profile=find(group.profile), need=cost.client_memory, count=group.count)
+        for group, cost in zip(scenario.groups, costs, strict=True)
+    ]
+    largest = max((cost.server_memory for cost in costs), key=lambda need: sum(need.values()))
+    check_fleet([*demands, Demand(name="server", profile=find(scenario.server.profile), need=largest)])
 
 
 def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
@@ -73,9 +71,8 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
 
         built = build(scenario, [member.split for member in crew], [member.rank for member in crew], record.phase)
-        numerics, counts = built.engine, built.sample_counts
-        weights = [float(count) for count in counts] if scenario.training.weights == "data" else [1.0] * len(crew)
-    record.phase("evaluating the model before training")
+        numerics, weights = built.engine, built.weights
+        record.phase("evaluating the model before training")
     job = _job(scenario, crew, numerics, weights, record)
     job.rounds.begin()
     virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)

@@ -846,7 +846,7 @@ def test_runs_leave_no_trace_of_themselves():
                     clock.run(Mailbox("box").get())
             assert asyncio.get_event_loop() is ours
             gc.collect()
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, VirtualLoop)]
+        assert not [thing for thing in gc.get_objects() if issubclass(type(thing), VirtualLoop)]
     finally:
         asyncio.set_event_loop(None)
         ours.close()

@@ -9,6 +9,8 @@ import pytest
 from devices.memory import DoesNotFit
 from simulator import world
 from simulator.clock import HorizonReached
+from simulator.failure import RunFailed
+from simulator.fleet import members
 from simulator.record import Record
 from simulator.scenario import load
 
@@ -70,6 +72,43 @@ def test_the_network_changes_the_time_but_not_what_is_learned(scenarios):
 def test_grouping_for_memory_does_not_change_what_is_learned(scenarios):
     whole, groups = train(scenarios), train(scenarios, "training.memory=1 MiB")
     assert groups.summary["loss"] == pytest.approx(whole.summary["loss"], rel=1e-5)
+
+
+def test_the_order_of_arrival_does_not_change_what_is_learned(scenarios):
+    """The far phone's adapters come first or last; four averages in between."""
+    overrides = ["training.rounds=4", "training.aggregate_every=1"]
+    first = train(scenarios, *overrides)
+    second = train(scenarios, *overrides, "network.access.wifi.up=200 kbit/s", "network.access.lte.up=90 Mbit/s")
+    arrivals = [[row.sender for row in run.record.messages if row.kind == "adapter"] for run in (first, second)]
+    assert arrivals[0] != arrivals[1]
+    assert [row.loss for row in first.record.rounds] == [row.loss for row in second.record.rounds]
+
+
+def test_a_run_that_diverges_says_so_and_does_not_end_well(scenarios):
+    with pytest.raises(RunFailed, match=r"training diverged: .* lower training\.learning_rate"):
+        train(scenarios, "training.learning_rate=1e6", "training.rounds=6")
+
+
+def test_the_bytes_of_a_round_are_those_of_its_messages(scenarios):
+    record = train(scenarios).record
+    for row in record.rounds[1:]:
+        mine = [message for message in record.messages if message.round == row.round]
+        assert row.bytes_up == sum(message.size_bytes for message in mine if message.direction == "up")
+        assert row.bytes_down == sum(message.size_bytes for message in mine if message.direction == "down")
+
+
+def test_a_server_that_cannot_hold_its_part_is_refused_too(scenarios):
+    with pytest.raises(DoesNotFit, match=r"server.*needs .* usable"):
+        world.run(load(scenarios / "four_phones.yaml", ["server.profile=raspberry-pi-3b-plus"]), timing_only=True)
+
+
+def test_equal_cells_are_dealt_out_in_turn_over_all_groups(scenarios):
+    crew = members(load(scenarios / "100_phones.yaml"))
+    cells = [member.cell for member in crew if member.cell and member.cell.startswith("lte")]
+    assert sorted(cells.count(name) for name in set(cells)) == [15] * 5
+    one_each = ["network.cells.tower.count=2", "devices.0.count=1", "devices.1.count=1"]
+    crew = members(load(scenarios / "four_phones.yaml", one_each))
+    assert [member.cell for member in crew if member.cell] == ["tower-1", "tower-2"]
 
 
 def test_every_message_arrives_after_its_latency_and_its_bytes(scenarios):

@@ -1,7 +1,7 @@
 """Adapters and optimizer moments of many clients in flat matrices: a row is a client, a column a parameter.
 
-A client has a row from the first time it trains; until then it is equal to the global row. So a large population
-costs nothing until it takes part. Shape legend in `layout.py`.
+A client has a row from the first time it trains; until then it is as the global row. So a large population costs
+nothing until it takes part. Shape legend in `layout.py`.
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ class AdapterRows:
 class ClientBank:
     """The clients' rows, the global row that untouched clients still have, and who owns which row."""
 
-    def __init__(self, layout: Layout, global_row_P: Tensor) -> None:
-        """Start with no client touched."""
+    def __init__(self, layout: Layout, global_row_P: Tensor, rank: int) -> None:
+        """Start with no client touched; the global row has the scale alpha / ``rank``."""
         self.layout = layout
+        self.rank = rank
         self.global_row_P = global_row_P
         self._row_of: dict[int, int] = {}
         self._params_NP = global_row_P.new_zeros((0, layout.size))
@@ -111,8 +112,22 @@ class ClientBank:
             self._grow(len(self._row_of) + len(fresh))
             for client, rank in fresh:
                 self._row_of[client] = row = len(self._row_of)
-                self._params_NP[row] = self.global_row_P * self.mask(rank)
-        return torch.tensor([self._row_of[client] for client in clients], device=self.global_row_P.device)
+                self._params_NP[row] = self.share(rank)
+        rows = [self._row_of[client] for client in clients]
+        return torch.tensor(rows, dtype=torch.long, device=self.global_row_P.device)
+
+    def knows(self, client: int) -> bool:
+        """True for a client that has a row of its own."""
+        return client in self._row_of
+
+    def share(self, rank: int) -> Tensor:
+        """What a client of this rank gets of the global row [P]: its leading rows, B at the client's own scale."""
+        return self.global_row_P * self.mask(rank) / self.to_common_scale([rank])[0]
+
+    def to_common_scale(self, ranks: Sequence[int]) -> Tensor:
+        """Factors [N, P] that turn the B of clients of these ranks into one for the global row's scale; 1 for A."""
+        ratios_N = torch.tensor([self.rank / rank for rank in ranks], dtype=torch.float64)
+        return scale_b(self.layout, ratios_N.to(self.global_row_P))
 
     def mask(self, rank: int) -> Tensor:
         """The parameters [P] that a client of this rank has."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import GPT2Config
 
 from simulator.scenario import Scenario
 from simulator.streams import seed_of, stream
@@ -14,14 +15,15 @@ from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.model import SplitModel
 from simulator.training.models import MINI, ModelPlan, device_of, load
 from simulator.training.optim import AdamW
+from simulator.workload import shape_of
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The engine, and how many examples each device holds."""
+    """The engine, and each device's weight in an aggregation."""
 
     engine: Engine
-    sample_counts: list[int]
+    weights: list[float]
 
 
 def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase: Callable[[str], None]) -> Built:
@@ -35,6 +37,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     torch.use_deterministic_algorithms(True)
     phase(f"loading the model {scenario.model.name}")
     loaded = load(model_plan(scenario), device_of(training.device))
+    _check_model(scenario, loaded.gpt2.config, splits)
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(
@@ -51,14 +54,31 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         group_tokens=_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer),
         base_model=str(MINI) if scenario.model.name == "mini" else scenario.model.name,
     )
+    weights = [float(count) if training.weights == "data" else 1.0 for count in data.sample_counts]
     engine = Engine(
         SplitModel(loaded.gpt2),
         data,
-        Clients(tuple(splits), tuple(ranks)),
+        Clients(tuple(splits), tuple(ranks), tuple(weights)),
         settings,
         stream(scenario.seed, "adapters"),
     )
-    return Built(engine, data.sample_counts)
+    return Built(engine, weights)
+
+
+def _check_model(scenario: Scenario, config: GPT2Config, splits: Sequence[int]) -> None:
+    """Hold a loaded model against the scenario: only now is the shape of a hub's model known."""
+    name, blocks, timed = scenario.model.name, config.n_layer, shape_of(scenario.timed_model)
+    if blocks != timed.num_blocks:
+        raise ValueError(
+            f"model {name} has {blocks} blocks, but {timed.name}, as which it is timed, has {timed.num_blocks}: "
+            f"split points would not mean the same"
+        )
+    if max(splits) > blocks:
+        raise ValueError(f"model.split must be in 0..{blocks} for {name} ({blocks} blocks), got {max(splits)}")
+    if scenario.training.tokens > config.n_positions:
+        raise ValueError(
+            f"training.tokens must be in 2..{config.n_positions} for {name}, got {scenario.training.tokens}"
+        )
 
 
 def model_plan(scenario: Scenario) -> ModelPlan:
@@ -71,8 +91,8 @@ def model_plan(scenario: Scenario) -> ModelPlan:
 def _group_tokens(scenario: Scenario, width: int, blocks: int) -> int:
     """Positions of one autograd pass within ``training.memory``.
 
-    A block with the one-kernel GELU saves about 11 floats of model width per position, measured (engine facts in
-    docs/engine.md); the pass itself needs about as much again as one block saves four times.
+    A block with the one-kernel GELU saves about 11 floats of model width per position (measured with autograd's
+    saved-tensor hooks); four blocks' worth is added for everything else.
     """
     per_position = 4 * width * 11 * (blocks + 4) * (2 if scenario.training.dtype == "float64" else 1)
     return max(1, int(scenario.training.memory) // per_position)

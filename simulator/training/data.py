@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +46,7 @@ def encode(tokenizer: Tokenizer, end: int, examples: Sequence[Example], plan: Da
     """Examples as inputs and next-token labels [n, T], cut at T, padded on the right.
 
     The label of position t is token t + 1: the tokens of the reference and the end-of-text token (``labels: all`` also
-    counts the prompt). Padding has no label, and under causal attention needs no mask.
+    counts the prompt). Padding has no label, and under causal attention needs no mask. What lies behind T is cut off.
     """
     pairs = [join(example) for example in examples]
     prompts = tokenizer.encode_batch([prompt for prompt, _ in pairs], add_special_tokens=False)
@@ -58,11 +59,6 @@ def encode(tokenizer: Tokenizer, end: int, examples: Sequence[Example], plan: Da
         first = 0 if plan.labels == "all" else len(prompt.ids) - 1
         ids[row, : len(inputs)] = inputs
         labels[row, first : len(targets)] = targets[first:]
-    if not (labels != IGNORED).any():
-        raise ValueError(
-            f"training.tokens = {plan.tokens} leaves no label: every prompt alone is longer; "
-            f"the shortest has {min(len(prompt.ids) for prompt in prompts)} tokens"
-        )
     return Sequences(ids, labels)
 
 
@@ -75,10 +71,12 @@ class TrainingData:
         counts = sizes(
             stream(seed, "data", "sizes"), devices=devices, mean=plan.samples_per_device, spread=plan.size_spread
         )
-        training, held_out = _examples(plan, seed, sum(counts))
+        train, valid = _sources(plan, seed)
+        needed = {"data.samples_per_device": sum(counts), "data.validation_samples": plan.validation_samples}
+        (key, count), (valid_key, valid_count) = needed.items()
+        training, self._encoded = _take(train, count, key, lambda some: encode(tokenizer, end, some, plan))
+        _, self._validation = _take(valid, valid_count, valid_key, lambda some: encode(tokenizer, end, some, plan))
         self.shards = _partition(plan, stream(seed, "data", "partition"), counts, training)
-        self._encoded = encode(tokenizer, end, training, plan)
-        self._validation = encode(tokenizer, end, held_out, plan)
 
     @property
     def sample_counts(self) -> list[int]:
@@ -102,31 +100,69 @@ class TrainingData:
         return shard[int(order[place])]
 
 
-def _examples(plan: DataPlan, seed: int, count: int) -> tuple[list[Example], list[Example]]:
-    """``count`` training examples and the held-out ones."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Examples one after another, what they are called, and how many there are (None: as many as one wants)."""
+
+    examples: Iterator[Example]
+    name: str
+    size: int | None = None
+
+
+def _sources(plan: DataPlan, seed: int) -> tuple[_Source, _Source]:
+    """Training examples and held-out ones, in random order."""
     if plan.source == "generated":
-        return (
-            write(stream(seed, "data", "training"), STYLE, count),
-            write(stream(seed, "data", "validation"), STYLE, plan.validation_samples),
-        )
+        train, valid = (_written(stream(seed, "data", part)) for part in ("training", "validation"))
+        return _Source(train, "the generator"), _Source(valid, "the generator")
     if plan.path is None:
         raise ValueError("data.source e2e needs data.path")
     train_file, valid_file = find(plan.path, "train"), find(plan.validation_path or plan.path, "valid")
     training, held_out = read(train_file), read(valid_file)
     if train_file == valid_file:  # one file for both: hold the end of it out
+        if len(training) <= plan.validation_samples:
+            raise ValueError(
+                f"{train_file} holds {len(training)} examples, of which data.validation_samples = "
+                f"{plan.validation_samples} would leave none to train on; lower it or name a data.validation_path"
+            )
         training, held_out = training[: -plan.validation_samples], training[-plan.validation_samples :]
     return (
-        _sample(stream(seed, "data", "training"), training, count, train_file),
-        _sample(stream(seed, "data", "validation"), held_out, plan.validation_samples, valid_file),
+        _Source(_shuffled(stream(seed, "data", "training"), training), str(train_file), len(training)),
+        _Source(_shuffled(stream(seed, "data", "validation"), held_out), str(valid_file), len(held_out)),
     )
 
 
-def _sample(rng: np.random.Generator, examples: list[Example], count: int, path: Path) -> list[Example]:
-    if count > len(examples):
-        raise ValueError(
-            f"{path} holds {len(examples)} examples, but the devices need {count}; lower data.samples_per_device"
-        )
-    return [examples[index] for index in rng.choice(len(examples), count, replace=False)]
+def _written(rng: np.random.Generator) -> Iterator[Example]:
+    while True:
+        yield from write(rng, STYLE, 64)
+
+
+def _shuffled(rng: np.random.Generator, examples: list[Example]) -> Iterator[Example]:
+    return (examples[index] for index in rng.permutation(len(examples)))
+
+
+def _take(
+    source: _Source, count: int, key: str, encoder: Callable[[Sequence[Example]], Sequences]
+) -> tuple[list[Example], Sequences]:
+    """The first ``count`` examples that keep a label within the length, and their sequences; ``key`` asks for them."""
+    if source.size is not None and source.size < count:
+        raise ValueError(f"{source.name} holds {source.size} examples, but {count} are needed; lower {key}")
+    kept: list[Example] = []
+    parts: list[Sequences] = []
+    seen = 0
+    while len(kept) < count:
+        some = list(islice(source.examples, count - len(kept)))
+        seen += len(some)
+        if not some or seen > 50 * count:
+            raise ValueError(
+                f"training.tokens cuts the whole reference off most examples of {source.name}: of {seen} only "
+                f"{len(kept)} keep a label, {count} are needed; raise training.tokens or lower {key}"
+            )
+        encoded = encoder(some)
+        rows = np.flatnonzero((encoded.labels_RT != IGNORED).any(axis=1))
+        kept += [some[row] for row in rows]
+        parts.append(Sequences(encoded.ids_RT[rows], encoded.labels_RT[rows]))
+    ids_RT = np.concatenate([part.ids_RT for part in parts])
+    return kept, Sequences(ids_RT, np.concatenate([part.labels_RT for part in parts]))
 
 
 def _partition(plan: DataPlan, rng: np.random.Generator, counts: list[int], examples: list[Example]) -> list[list[int]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from simulator.numerics import Loss, Ticket
 from simulator.training.adapters import Part, to_peft
-from simulator.training.bank import AdapterRows, ClientBank, initial_row, scale_b
+from simulator.training.bank import AdapterRows, ClientBank, initial_row
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
 from simulator.training.optim import AdamW
@@ -44,10 +44,11 @@ class Data(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Split point and adapter rank of every device, by index."""
+    """Split point, adapter rank and weight of every device, by index."""
 
     splits: tuple[int, ...]
     ranks: tuple[int, ...]
+    weights: tuple[float, ...]  # in the global model, as in an aggregation of all; any scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,12 @@ class Engine:
         row_P = initial_row(whole, rng, dtype).to(model.head_VD.device)
         # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
         self.client_layout = Layout.of(settings.targets, blocks=range(max(clients.splits)), width=width, rank=rank)
-        self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size].clone())
+        self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size].clone(), settings.rank)
         self.server_layout = Layout.of(
             settings.targets, blocks=range(min(clients.splits), model.num_blocks), width=width, rank=rank
         )
         server_row_P = row_P[whole.size - self.server_layout.size :]
-        self.server = ClientBank(self.server_layout, server_row_P)
+        self.server = ClientBank(self.server_layout, server_row_P, settings.rank)
         self.server_rows = self.server.rows([0], [settings.rank])
         self._gradients: dict[int, Tensor] = {}
         self._returned: list[int] = []
@@ -93,7 +94,13 @@ class Engine:
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """Forward and backward of the concatenated batch; the server's adapters take their step at once."""
-        loss, clients, server_P = self.gradients(tickets)
+        try:
+            loss, clients, server_P = self.gradients(tickets)
+        except RuntimeError as error:  # torch says "out of memory" on a GPU, "can't allocate memory" on a CPU
+            if "memory" not in str(error):
+                raise
+            groups = f"{self.settings.group_tokens} positions at a time"
+            raise MemoryError(f"a pass over {groups}: {str(error).splitlines()[0]}") from error
         self._gradients.update(clients)
         self.server.update(self.server_rows, server_P[None], self.settings.optimizer)
         return loss
@@ -134,16 +141,15 @@ class Engine:
         with zeros, and each device gets the leading rows that its own rank holds. Averaging A and B is not averaging
         their product (a known bias of LoRA under FedAvg, see arXiv 2409.05976).
         """
-        average_P = self._average(devices, weights)
-        self.bank.global_row_P = average_P
-        masks_NP = torch.stack([self.bank.mask(self.clients.ranks[device]) for device in devices])
-        self.bank.overwrite(self.rows_of(devices), average_P * masks_NP / self._to_common_scale(devices))
+        self.bank.global_row_P = self._average(devices, weights)
+        own_NP = torch.stack([self.bank.share(self.clients.ranks[device]) for device in devices])
+        self.bank.overwrite(self.rows_of(devices), own_NP)
 
     def evaluate(self) -> Loss:
         """Loss of the averaged adapters over the validation set, cut at the fleet's median split.
 
         At that cut every block has adapters that were trained: at least half the fleet trains the blocks in front of
-        it on the device, at least half leaves those behind it to the server. Weights are equal here.
+        it on the device, at least half leaves those behind it to the server. Weights are those of an aggregation.
         """
         split, row_NP = self._global_split, self._global_row()[None]
         data = self.data.validation()
@@ -165,35 +171,38 @@ class Engine:
         split = self._global_split
         device = Part(self.client_layout, self._global_row(), range(split))
         server = Part(self.server_layout, self.server.params(self.server_rows)[0], range(split, self.model.num_blocks))
-        settings = self.settings
-        return to_peft([device, server], rank=settings.rank, alpha=settings.alpha, base_model=settings.base_model)
+        rank, settings = self.client_layout.rank, self.settings  # some device's rank may be above lora.rank
+        alpha = settings.alpha * rank / settings.rank
+        return to_peft([device, server], rank=rank, alpha=alpha, base_model=settings.base_model)
 
     @property
     def _global_split(self) -> int:
         return sorted(self.clients.splits)[len(self.clients.splits) // 2]
 
     def _global_row(self) -> Tensor:
-        devices = range(len(self.clients.splits))
-        return self._average(devices, [1.0] * len(devices))
+        return self._average(range(len(self.clients.splits)), self.clients.weights)
 
     def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
-        """Weighted mean row [P]; a block's weights are shared among the devices that train it themselves."""
+        """Weighted mean row [P] at the common scale, summed in the order of the devices' indices, whoever came first.
+
+        A block's weights are shared among the devices that train it themselves. A device that never trained counts as
+        the global row, of which it would get a copy.
+        """
         self._apply_returned()
-        params_NP = self.bank.params(self.rows_of(devices)) * self._to_common_scale(devices)
-        shares_N = torch.tensor(weights, dtype=params_NP.dtype, device=params_NP.device)
-        splits_N = torch.tensor([self.clients.splits[device] for device in devices], device=params_NP.device)
+        members = sorted(zip(devices, weights, strict=True))
+        touched = [(device, weight) for device, weight in members if self.bank.knows(device)]
+        ranks = [self.clients.ranks[device] for device, _ in touched]
+        params_NP = self.bank.params(self.rows_of([device for device, _ in touched]))
+        params_NP = torch.cat([params_NP * self.bank.to_common_scale(ranks), self.bank.global_row_P[None]])
         average_P = self.bank.global_row_P.clone()
         for block in range(self.client_layout.last):
-            mine_N = shares_N * (splits_N > block)
-            if mine_N.sum() > 0:
+            mine = [weight * (self.clients.splits[device] > block) for device, weight in touched]
+            total = sum(weight for device, weight in members if self.clients.splits[device] > block)
+            if total > 0:
+                shares_N = torch.tensor([*mine, total - sum(mine)], dtype=torch.float64).to(params_NP) / total
                 part = self.client_layout.block_slice(block)
-                average_P[part] = (mine_N / mine_N.sum()) @ params_NP[:, part]
+                average_P[part] = shares_N @ params_NP[:, part]
         return average_P
-
-    def _to_common_scale(self, devices: Sequence[int]) -> Tensor:
-        """Factors [N, P] that turn each device's B into one for the scale alpha / ``settings.rank``; 1 for A."""
-        ratios = [self.settings.rank / self.clients.ranks[device] for device in devices]
-        return scale_b(self.client_layout, torch.tensor(ratios, dtype=self.model.head_VD.dtype).to(self.model.head_VD))
 
     def _apply_returned(self) -> None:
         if not self._returned:

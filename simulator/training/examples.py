@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -44,10 +45,9 @@ def read(path: Path) -> list[Example]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        examples = list(_csv(text, path) if ".csv" in path.suffixes[-2:] else _lines(text, path))
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise ValueError(f"data file {path} cannot be read: {error}") from error
-    rows = _csv(text, path) if ".csv" in path.suffixes[-2:] else _lines(text, path)
-    examples = list(rows)
     if not examples:
         raise ValueError(f"data file {path} has no usable line")
     return examples

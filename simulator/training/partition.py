@@ -30,9 +30,11 @@ def iid(rng: np.random.Generator, counts: Sequence[int]) -> list[list[int]]:
 def dirichlet(
     rng: np.random.Generator, counts: Sequence[int], labels: Sequence[str], *, alpha: float
 ) -> list[list[int]]:
-    """Deal out examples so that each device has its own mixture of labels, drawn from Dirichlet(alpha * overall mix).
+    """Deal out examples: each device has its own mixture of labels, drawn from Dirichlet(alpha * K * overall mix).
 
-    After Hsu, Qi and Brown (arXiv 1909.06335): small alpha gives each device few labels, large alpha the overall mix.
+    K labels that are equally frequent each have concentration alpha: the symmetric convention. Hsu, Qi and Brown
+    (arXiv 1909.06335) write the total instead, so their alpha is K times this one. Small alpha gives each device few
+    labels, large alpha the overall mix.
     Every example is used once (``len(labels)`` must be ``sum(counts)``); when a label runs out, a device's remaining
     wish is spread over the labels that are left, so the last devices are less extreme than the first.
     """

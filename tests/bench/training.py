@@ -120,7 +120,7 @@ def ours(setting: Setting, data: RandomData, base: GPT2LMHeadModel) -> Callable[
     splits = tuple(1 + client % 6 for client in range(count)) if setting.mixed else (3,) * count
     ranks = tuple((2, 4, 8, 16)[client % 4] for client in range(count)) if setting.mixed else (8,) * count
     settings = Settings(("c_attn",), 8, 16.0, AdamW(1e-4), group_tokens=10**9)
-    engine = Engine(SplitModel(base), data, Clients(splits, ranks), settings, np.random.default_rng(0))
+    engine = Engine(SplitModel(base), data, Clients(splits, ranks, (1.0,) * count), settings, np.random.default_rng(0))
 
     def step() -> None:
         tickets = [engine.forward(client, 0) for client in range(count)]

@@ -47,15 +47,18 @@ class FixedData:
         return self.batch(1000, 0)
 
 
-def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, group_tokens=16384) -> SimpleNamespace:
+def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, group_tokens=16384, rank=None) -> SimpleNamespace:
     """An engine and its reference on the same weights, with B drawn at random so that no gradient is zero."""
     alpha = 16.0
     gpt2 = tiny_gpt2(dtype)
-    settings = Settings(targets, max(ranks), alpha, RULE, group_tokens)
+    settings = Settings(targets, rank or max(ranks), alpha, RULE, group_tokens)
     engine = Engine(
-        SplitModel(copy.deepcopy(gpt2)), FixedData(), Clients(tuple(splits), tuple(ranks)), settings,
+        SplitModel(copy.deepcopy(gpt2)),
+        FixedData(),
+        Clients(tuple(splits), tuple(ranks), (1.0,) * len(splits)),
+        settings,
         np.random.default_rng(3),
-    )  # fmt: skip
+    )
     devices = list(range(len(splits)))
     rng = torch.Generator().manual_seed(9)
     rows = engine.rows_of(devices)

@@ -13,10 +13,15 @@ TARGETS = [("c_attn",), ("q", "v")]
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize(
-    ("splits", "ranks"), [([1, 1], [4, 4]), ([3, 3], [4, 4]), ([11, 11], [4, 4]), ([5, 2, 9], [8, 4, 8])]
-)
-def test_peft_on_the_whole_model_has_the_loss_that_the_engine_evaluates(world, tmp_path, splits, ranks, targets):
-    scene = world(splits, ranks, targets=targets)
+    ("splits", "ranks", "rank"),
+    [
+        ([1, 1], [4, 4], 4), ([3, 3], [4, 4], 4), ([11, 11], [4, 4], 4), ([5, 2, 9], [8, 4, 8], 8),
+        ([3, 3], [8, 8], 4), ([5, 2, 9], [6, 4, 8], 5),
+    ],
+)  # fmt: skip
+def test_peft_on_the_whole_model_has_the_loss_that_the_engine_evaluates(world, tmp_path, splits, ranks, rank, targets):
+    """Also where a device's rank is above the rank of the server's adapters."""
+    scene = world(splits, ranks, targets=targets, rank=rank)
     engine = scene.engine
     for name, data in engine.export().items():
         (tmp_path / name).write_bytes(data)

@@ -100,6 +100,8 @@ def test_gzip_is_read_as_it_is(tmp_path):
         ("train.csv", b"mr,ref\nnonsense,text\n", ":2:"),
         ("train.txt.gz", b"\x1f\x8bgarbage", "cannot be read"),
         ("train.txt", b"\xff\xfe\x00", "cannot be read"),
+        ("train.txt.gz", gzip.compress(b"x" * 1000)[:20] + b"\0" * 20, "cannot be read"),
+        ("train.csv", b'mr,ref\n"name[A]","' + b"x" * 200_000 + b'"\n', "cannot be read"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused_with_its_name(tmp_path, name, content, reason):
@@ -145,7 +147,7 @@ def test_labels_all_counts_the_prompt_too(tokenizer):
 
 
 def test_a_length_that_cuts_every_reference_away_is_refused(tokenizer):
-    with pytest.raises(ValueError, match="leaves no label.*shortest"):
+    with pytest.raises(ValueError, match="cuts the whole reference off most examples"):
         data(tokenizer, tokens=4)
 
 
@@ -157,9 +159,34 @@ def test_batches_go_through_the_shard_before_they_repeat(tokenizer):
     assert {tuple(row) for row in seen.tolist()} == own
 
 
-def test_adding_devices_does_not_change_the_order_of_the_first(tokenizer):
-    first, second = data(tokenizer), data(tokenizer)
-    assert (first.batch(3, 7).ids_RT == second.batch(3, 7).ids_RT).all()
+def test_adding_devices_does_not_change_the_order_in_which_the_first_use_their_own(tokenizer):
+    few, many = data(tokenizer, devices=5), data(tokenizer, devices=9)
+
+    def places(shards: TrainingData, device: int) -> list[int]:
+        return [shards.shards[device].index(shards._at(device, shards.shards[device], index)) for index in range(40)]
+
+    assert [places(few, device) for device in range(5)] == [places(many, device) for device in range(5)]
+    assert places(few, 0) != places(few, 1)
+
+
+def test_examples_whose_reference_would_be_cut_away_are_not_dealt_out(tokenizer):
+    short = data(tokenizer, tokens=28)
+    for device in range(5):
+        for round in range(1, 11):
+            assert (short.batch(device, round).labels_RT != IGNORED).any(axis=1).all()
+
+
+def test_one_file_for_both_parts_must_leave_something_to_train_on(tokenizer, tmp_path):
+    (tmp_path / "all.txt").write_text(f"{LINE}\n" * 10)
+    with pytest.raises(ValueError, match=r"holds 10 examples, of which data\.validation_samples = 16 would leave none"):
+        data(tokenizer, source="e2e", path=tmp_path / "all.txt", partition="iid")
+
+
+def test_too_few_held_out_examples_name_the_key_to_lower(tokenizer, tmp_path):
+    (tmp_path / "train.txt").write_text(f"{LINE}\n" * 200)
+    (tmp_path / "valid.txt").write_text(f"{LINE}\n" * 10)
+    with pytest.raises(ValueError, match=r"valid\.txt holds 10 .* lower data\.validation_samples"):
+        data(tokenizer, source="e2e", path=tmp_path, partition="iid")
 
 
 def test_encode_puts_prompt_reference_and_end_one_after_the_other(tokenizer, tmp_path):
@@ -172,7 +199,7 @@ def test_encode_puts_prompt_reference_and_end_one_after_the_other(tokenizer, tmp
 
 def test_too_few_examples_say_how_many_are_there_and_needed(tokenizer, tmp_path):
     (tmp_path / "train.txt").write_text(f"{LINE}\n" * 30)
-    with pytest.raises(ValueError, match="holds 14 examples, but the devices need 100"):
+    with pytest.raises(ValueError, match=r"holds 14 examples, but 100 are needed; lower data\.samples_per_device"):
         data(tokenizer, source="e2e", path=tmp_path / "train.txt", partition="iid")
 
 

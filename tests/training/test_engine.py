@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,7 +60,9 @@ def test_cutting_a_cohort_into_groups_changes_nothing(world):
     assert max(compare_one_step(world(*MIXED, group_tokens=40))) < 1e-12
 
 
-@pytest.mark.parametrize(("splits", "ranks"), [([3] * 3, [4] * 3), ([0] * 3, [4] * 3), ([12] * 3, [4] * 3), MIXED])
+@pytest.mark.parametrize(
+    ("splits", "ranks"), [([3] * 3, [4] * 3), ([0] * 3, [4] * 3), ([12] * 3, [4] * 3), ([5, 2, 9], [4] * 3), MIXED]
+)
 def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, splits, ranks):
     scene = world(splits, ranks)
     engine = scene.engine
@@ -83,13 +86,64 @@ def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, 
         if round % 2 == 1 and len(set(ranks)) == 1:
             engine.aggregate(scene.devices, weights)
             if max(splits):
-                mean = sum(w * row.detach() for w, row in zip(weights, rows, strict=True)) / sum(weights)
-                for row in rows:
-                    row.data.copy_(mean)
+                for block in range(max(splits)):
+                    part = engine.client_layout.block_slice(block)
+                    mine = [device for device in scene.devices if splits[device] > block]
+                    shares = torch.tensor([weights[device] for device in mine], dtype=torch.float64)
+                    mean = shares @ torch.stack([rows[device].detach()[part] for device in mine]) / shares.sum()
+                    for device in mine:
+                        rows[device].data[part] = mean
     engine._apply_returned()
     assert (engine.server.params(engine.server_rows)[0] - server).abs().max().item() < 1e-10 if server.numel() else True
-    for ours, truth in zip(engine.bank.params(scene.rows), rows, strict=True):
-        assert (ours - truth).abs().max().item() < 1e-10 if truth.numel() else True
+    for split, ours, truth in zip(splits, engine.bank.params(scene.rows), rows, strict=True):
+        own = slice(0, split * engine.client_layout.block_size)  # what lies behind the split is nobody's
+        assert (ours - truth)[own].abs().max().item() < 1e-10 if split else True
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("split", range(13))
+def test_one_update_ends_where_the_whole_model_s_does_at_every_split(world, split, dtype, allowed):
+    scene = world([split] * 3, [4] * 3, dtype=dtype)
+    engine = scene.engine
+    rows = [row.clone().requires_grad_() for row in engine.bank.params(scene.rows)]
+    server = engine.server.params(engine.server_rows)[0].clone().requires_grad_()
+    batches = [engine.data.batch(device, 0) for device in scene.devices]
+    truth = scene.whole.step(scene.devices, batches, torch.stack([r.detach() for r in rows]), server.detach())
+    for parameter, gradient in zip([*rows, server], [*truth.clients, truth.server], strict=True):
+        parameter.grad = gradient
+        torch_adamw([parameter], engine.settings.optimizer).step()
+    tickets = [engine.forward(device, 0) for device in scene.devices]
+    engine.server_step(tickets)
+    for ticket in tickets:
+        engine.backward(ticket)
+    engine._apply_returned()
+    assert relative(engine.server.params(engine.server_rows)[0], server.detach()) < allowed
+    for ours, row in zip(engine.bank.params(scene.rows), rows, strict=True):
+        assert relative(ours, row.detach()) < allowed
+
+
+def test_who_came_first_does_not_change_an_average(world):
+    engines = [world([3] * 5, [4] * 5).engine for _ in range(2)]
+    engines[0].aggregate([0, 1, 2, 3, 4], [1, 2, 3, 4, 5])
+    engines[1].aggregate([3, 0, 4, 2, 1], [4, 1, 5, 3, 2])
+    assert torch.equal(engines[0].bank.global_row_P, engines[1].bank.global_row_P)
+
+
+def test_a_device_that_comes_later_starts_from_the_average_at_its_own_scale(world):
+    engine = world([3] * 2, [8, 4]).engine
+    engine.aggregate([0], [1])
+    late, early = engine.bank.share(4), engine.bank.share(8)
+    _, a_slice, b_slice = engine.client_layout.matrices(0)[0]
+    half = slice(b_slice.start, b_slice.start + 4 * 96)
+    assert torch.equal(late[a_slice][: 4 * 32], early[a_slice][: 4 * 32])
+    assert relative(late[half] * (16 / 4), early[half] * (16 / 8)) < 1e-15  # equal products at alpha 16
+
+
+def test_evaluation_gives_nobody_a_row(world):
+    engine = world([3] * 2, [4] * 2).engine
+    fresh = type(engine)(engine.model, engine.data, engine.clients, engine.settings, np.random.default_rng(1))
+    fresh.evaluate()
+    assert not fresh.bank.knows(0)
 
 
 def test_batched_training_equals_one_by_one(world):
