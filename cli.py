@@ -47,8 +47,8 @@ def run(
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     try:
         summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json)
-    except KeyboardInterrupt:
-        print("splitwire: interrupted; the rounds so far are in the run's folder", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))

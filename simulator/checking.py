@@ -27,7 +27,7 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
     Raises ValueError for bad input, `devices.memory.DoesNotFit` for a device that cannot hold its part.
     """
     scenario = load(path, overrides)
-    world.check_memory(scenario)
+    world.check_feasible(scenario)
     from simulator.training.proof import prove  # noqa: PLC0415 -- loads torch
 
     crew = members(scenario)

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from devices.catalog import find
 from simulator import world
-from simulator.clock import Stalled
-from simulator.failure import RunFailed
+from simulator.clock import HorizonReached, Stalled
+from simulator.failure import Interrupted, RunFailed
 from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
 from simulator.scenario import Scenario, dump, load
 from simulator.views.choose import choose_view
+from simulator.views.format import duration
 from simulator.views.info import Group, RunInfo
 from simulator.views.summary import print_summary
 from simulator.views.tally import traffic
@@ -36,7 +37,7 @@ def run(
     results cannot be written.
     """
     scenario = load(path, overrides)
-    world.check_memory(scenario)
+    world.check_feasible(scenario)
     info = describe(scenario, timing_only=timing_only)
     folder = RunFolder.create(out or default_path(scenario.name, scenario.seed, datetime.now(UTC)))
     folder.write_scenario(dump(scenario))
@@ -53,7 +54,11 @@ def run(
         try:
             outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
         except (Stalled, RunFailed, MemoryError) as error:
-            raise RunFailed(f"{_reason(error)}\nreproduce: {_again(folder, timing_only=timing_only)}") from error
+            raise RunFailed(
+                f"{_reason(error, scenario)}\nreproduce: {_again(folder, timing_only=timing_only)}"
+            ) from error
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; the rounds so far are in {folder.path}") from None
         except ValueError as error:
             if folder.has_rounds:
                 raise RunFailed(f"{error}\nreproduce: {_again(folder, timing_only=timing_only)}") from error
@@ -62,18 +67,20 @@ def run(
     write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
     folder.write_adapter(outcome.adapter)
-    folder.write_summary(outcome.summary)
+    summary = {**outcome.summary, "timing_only": timing_only, "folder": str(folder.path)}
+    folder.write_summary(summary)
     if not quiet:
         record = outcome.record
-        summary = {**outcome.summary, "folder": str(folder.path)}
         print_summary(console, info, record.rounds, summary, traffic=traffic(record.messages))
-    return outcome.summary
+    return summary
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, scenario: Scenario) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: lower training.memory or training.batch ({error})"
-    return str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+    if isinstance(error, HorizonReached):
+        return f"the horizon of {duration(scenario.horizon)} was reached before the last round; raise horizon ({error})"
+    return f"nobody can go on: {error}" if isinstance(error, Stalled) else str(error)
 
 
 def _again(folder: RunFolder, *, timing_only: bool) -> str:
@@ -90,8 +97,8 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
         algorithm=scenario.algorithm,
         rounds=scenario.training.rounds,
         num_devices=scenario.fleet_size,
-        model="nothing (timing only)" if timing_only else scenario.model.name,
-        timed_as=scenario.timed_model if timing_only else scenario.model.timed_as,
+        model=f"{scenario.timed_model}, timing only" if timing_only else scenario.model.name,
+        timed_as=None if timing_only else scenario.model.timed_as,
         split=f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0]),
         network=scenario.network.model,
         server=server.name if scenario.server.speed == 1 else f"{scenario.server.speed:g} x {server.name}",

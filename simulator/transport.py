@@ -43,8 +43,10 @@ class _Leaving:
 class SimulatedTransport:
     """Messages as flows over shared links, in virtual time.
 
-    Cancelling a send stops its flow at that instant: the link is free, the receiver gets nothing, and the record says
-    "cancelled". Flows that start at one instant are merged into one change of the network.
+    Under the model `pure` a send returns when the message arrives, not when its last bit has left: that model shares
+    links one latency late, as SimGrid does. Cancelling a send stops its flow at that instant: the link is free, the
+    receiver gets nothing, and the record says "cancelled". Flows that start at one instant are merged into one change
+    of the network.
     """
 
     def __init__(self, network: Network, topology: Topology, record: Record) -> None:

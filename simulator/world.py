@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from devices.catalog import find
 from devices.memory import Demand, check_fleet
@@ -26,6 +26,9 @@ from simulator.transport import SimulatedTransport
 from simulator.workload import Lora, SplitWorkload, shape_of
 
 
+MOST_DEVICES: Final = 100_000
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished run: its rows and the summary that goes to summary.json."""
@@ -42,8 +45,13 @@ def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
     return SplitWorkload(shape_of(scenario.timed_model), lora, split, training.batch, training.tokens)
 
 
-def check_memory(scenario: Scenario) -> None:
-    """Refuse a fleet in which a device, or the server, cannot hold its part; raises `devices.memory.DoesNotFit`."""
+def check_feasible(scenario: Scenario) -> None:
+    """Refuse a fleet that is too large to simulate one by one, or of which somebody cannot hold its part.
+
+    Raises ValueError; `devices.memory.DoesNotFit` where the bytes of a device or of the server do not suffice.
+    """
+    if scenario.fleet_size > MOST_DEVICES:
+        raise ValueError(f"devices: at most {MOST_DEVICES:,} can be simulated one by one, got {scenario.fleet_size:,}")
     costs = [workload(scenario, split=group.split, rank=group.rank) for group in scenario.groups]
     demands = [
         Demand(name=group.name, profile=find(group.profile), need=cost.client_memory, count=group.count)
@@ -61,7 +69,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     """
     started = time.perf_counter()
     record = Record(observers)
-    check_memory(scenario)
+    check_feasible(scenario)
     crew = fleet.members(scenario)
     if timing_only:
         numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)

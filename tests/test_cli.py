@@ -83,6 +83,8 @@ def test_lines_for_a_pipe_name_both_clocks_and_both_models(capsys, tmp_path):
         (["run", FOUR, "--set", "network.access.lte.up=-1 Mbit/s"], ["network.access.lte.up", "-1 Mbit/s"]),
         (["run", FOUR, "--set", "network.access.lte.up=nan Mbit/s"], ["network.access.lte.up", "nan"]),
         (["run", FOUR, "--set", "network.access.lte.up=20"], ["needs a unit", "20 Mbit/s"]),
+        (["run", FOUR, "--set", "network.cells.Tower.capacity=1 Gbit/s"], ["unknown cell 'Tower'", "mean 'tower'?"]),
+        (["run", FOUR, "--set", "devices.0.count=1000000"], ["devices", "at most 100,000"]),
         (["run", FOUR, "--set", "devices.1.profile=phone-mdi"], ["devices[1].profile", "did you mean 'phone-mid'?"]),
         (["run", FOUR, "--set", "data.source=e2e"], ["data.path"]),
         (["run", FOUR, "--set", "data={source: e2e, path: /no/such/place}"], ["data.path", "/no/such/place"]),
@@ -125,9 +127,9 @@ def test_a_run_that_cannot_end_says_who_waits_and_how_to_see_it_again(capsys, tm
     arguments = ["run", FOUR, "--timing-only", "--out", str(tmp_path / "r"), "--set", "horizon=100 ms"]
     code, _, err = run(capsys, *arguments)
     assert code == 1
-    assert "HorizonReached" in err
+    assert "the horizon of 100 ms was reached" in err
     assert "server on server.activations" in err
-    assert "reproduce: splitwire run" in err
+    assert f"reproduce: splitwire run {tmp_path / 'r' / 'scenario.yaml'} --timing-only" in err
     assert not (tmp_path / "r" / "summary.json").exists()
 
 

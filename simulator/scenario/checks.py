@@ -20,7 +20,7 @@ from simulator.workload import shape_of
 Unmet: TypeAlias = tuple[KeyPath, str]
 
 SUM_TOLERANCE: Final = 1e-6
-PARTIES: Final = ("server", "aggregator")  # names that messages use for somebody else
+PARTIES: Final = ("server", "aggregator", "backhaul")  # names that messages use for somebody else
 
 T = TypeVar("T")
 
@@ -136,6 +136,19 @@ def _links(scenario: Lenient) -> Iterator[Unmet]:
             names = scenario.names("network", table)
             if name is not None and name not in names and (names or key == "cell"):
                 yield ("devices", i, key), unknown(what, name, names)
+
+
+def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
+    """Links that overrides have added and no group uses: a slip of the pen in ``network.cells.LTE.capacity=...``.
+
+    Left alone it would change nothing, and its author would conclude that a better cell does not help.
+    """
+    old, new = Lenient(before), Lenient(after)
+    for key, what, table in (("access", "access class", "access"), ("cell", "cell", "cells")):
+        used = {new.read(to_text, "devices", i, key) for i in new.groups}
+        for name in new.names("network", table):
+            if name not in old.names("network", table) and name not in used:
+                yield ("network", table, name), unknown(what, name, old.names("network", table))
 
 
 def _group_names(scenario: Lenient) -> Iterator[Unmet]:

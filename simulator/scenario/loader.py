@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from simulator.scenario.checks import findings
+from simulator.scenario.checks import findings, unused
 from simulator.scenario.errors import KeyPath, ScenarioError
 from simulator.scenario.explain import Finding, explain
 from simulator.scenario.fields import Surroundings, catalogue_profile
@@ -51,6 +51,8 @@ def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, 
     assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
     _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
     scenario, wrong = _validate(raw, around)
+    told = {found.path for found in wrong}
+    wrong += [Finding(path, message) for path, message in unused(parsed.raw(), raw) if path not in told]
     known = {problem.key_path for problem in problems}
     places = ((locate(root, found.path, key=found.at_key), found) for found in wrong)
     judged = [where.problem(found.path, found.message) for where, found in places]

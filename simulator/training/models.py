@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -54,6 +55,7 @@ def load(plan: ModelPlan, device: torch.device) -> Loaded:
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network fill the screen
     place = _place(plan.name)
     tokenizer = _tokenizer(_place(plan.tokenizer or plan.name))
     gpt2 = _random(place, plan.seed) if plan.init == "random" else _pretrained(place)
