@@ -25,7 +25,6 @@ from simulator.scenario import Scenario
 from simulator.transport import SimulatedTransport
 from simulator.workload import Lora, SplitWorkload, shape_of
 
-
 MOST_DEVICES: Final = 100_000
 
 
