@@ -56,7 +56,7 @@ def traffic(now: Snapshot) -> list[Text]:
     devices = max(1, now.info.num_devices)
     lines = []
     for label, size_bytes in (("sent up", now.tally.bytes_up), ("sent down", now.tally.bytes_down)):
-        each = f"{f.size(size_bytes / devices)} per {now.info.noun}"
+        each = f"{f.size(size_bytes / devices)} each"
         lines.append(line(label, Text.assemble((f"{f.size(size_bytes):<{CLOCK_WIDTH}}", STRONG), (each, LABEL))))
     return lines
 
@@ -96,7 +96,7 @@ def _perplexity(now: Snapshot) -> Text:
         f"{f.perplexity(before)} → ",
         (f.perplexity(after), f"bold {ACCENT}"),
         (f"  {f.change(before, after)}", BAD if after > before else GOOD),
-        ("  validation", LABEL),
+        ("  held out", LABEL),
     )
 
 

@@ -65,7 +65,7 @@ def test_a_frame_shows_the_numbers_of_the_rows(info, play, ticks, width, height)
         "20.00 → 17.00  −15.0 %",
         "2.500",  # train loss
         "8.0 MB",  # up
-        "4.0 MB per phone",
+        "4.0 MB each",
         "2.0 MB",  # down
         "mean of 2",
         "5.5 s",  # b computes
