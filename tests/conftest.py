@@ -1,10 +1,19 @@
-"""Options of the test suite."""
+"""Options of the test suite.
+
+Property tests try the same examples every time and know no deadline, so that a busy machine fails nobody;
+``--hypothesis-profile fresh`` tries new ones.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("fresh", deadline=None)
+settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]
 
