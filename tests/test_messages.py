@@ -156,7 +156,7 @@ def test_every_single_flipped_bit_of_a_frame_is_survived():
 
 @settings(max_examples=100, deadline=None)
 @given(noise=st.binary(max_size=200))
-def test_noise_is_refused(noise):
+def test_noise_is_refused_in_one_sentence_or_is_a_frame(noise):
     reads_as_frame_or_value_error(noise)
 
 
