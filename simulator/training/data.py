@@ -68,6 +68,7 @@ class TrainingData:
     def __init__(self, plan: DataPlan, tokenizer: Tokenizer, *, end: int, devices: int, seed: int) -> None:
         """Read or write the examples, deal them out by the plan's partition, and encode them."""
         self._plan, self._seed = plan, seed
+        self._orders: dict[int, tuple[int, list[int]]] = {}  # of each device, in the epoch it is in
         counts = sizes(
             stream(seed, "data", "sizes"), devices=devices, mean=plan.samples_per_device, spread=plan.size_spread
         )
@@ -96,8 +97,11 @@ class TrainingData:
 
     def _at(self, device: int, shard: list[int], index: int) -> int:
         epoch, place = divmod(index, len(shard))
-        order = stream(self._seed, "data", "order", device, epoch).permutation(len(shard))
-        return shard[int(order[place])]
+        known = self._orders.get(device)
+        if known is None or known[0] != epoch:  # a stream costs more than the rest of a batch
+            order = stream(self._seed, "data", "order", device, epoch).permutation(len(shard))
+            known = self._orders[device] = (epoch, order.tolist())
+        return shard[known[1][place]]
 
 
 @dataclass(frozen=True, slots=True)
