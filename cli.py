@@ -97,6 +97,24 @@ def flows(
             print(f"{flow}\t{when_s:.6f} s")
 
 
+@app.command()
+def links(
+    text: Annotated[str | None, typer.Argument(metavar="[FILTER]", help="Only classes that mention this text")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """List the classes of access links, with the source of every figure."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from netmodels.catalog import catalogue  # noqa: PLC0415
+    from simulator.views import links as view  # noqa: PLC0415
+
+    found = view.matching(catalogue(), text)
+    if as_json:
+        print(json.dumps(view.as_json(found), indent=2, allow_nan=False))
+    else:
+        view.show(found, Console())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run; a user's mistake or a failed run is one sentence on standard error, never a traceback."""
     # Threads that wait asleep: 8 % slower on an idle machine, five times faster where others use the cores too.

@@ -160,3 +160,29 @@ def test_help_answers_without_loading_anything_heavy(verb):
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "Usage" in result.stdout
     assert result.stdout.strip().endswith("[]")
+
+
+def test_links_prints_each_class_with_its_medians_and_its_sources(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, err = run(capsys, "links", "lte-driving")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert "lte-driving" in text
+    assert "5g-low-band" not in text
+    assert "0 1.04 1.19" in text  # Mbit/s up: 5 %, median, 95 %
+    assert "traces/ATT-LTE-driving.up" in text
+
+
+def test_links_as_json_is_one_object_in_si_units_where_the_unknown_is_null(capsys):
+    code, out, err = run(capsys, "links", "--json", "lte-walking")
+    assert (code, err) == (0, "")
+    (link,) = json.loads(out)["links"]
+    assert (link["id"], link["up_bps"], link["down_lag1"]) == ("lte-walking", None, 0.938)
+    assert max(link["down_bps"]["values"]) == 290e6
+    assert "Lumos5G" in link["down_source"]
+
+
+def test_links_refuses_a_filter_that_matches_nothing_with_a_guess(capsys):
+    code, out, err = run(capsys, "links", "lte-drving")
+    assert (code, out) == (2, "")
+    assert err.startswith("splitwire: no link class matches 'lte-drving'; did you mean 'lte-driving'? (all of them: ")
