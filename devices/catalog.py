@@ -12,6 +12,7 @@ How to read the table (SI units; an empty cell means that no source was found):
 * ``active_power_w`` is what ``note`` says: a chip's TDP, power measured at the wall, or a power mode.
 * ``efficiency`` belongs to ``backend``. Phones train on their CPU. Its source begins with ``measured:`` (training on
   this device), ``derived:`` (from a measurement of something close) or ``assumed:``.
+* ``half_efficiency_tokens`` says how many tokens a pass a GPU needs for half of its efficiency; CPUs need none.
 * ``kernel_overhead_s`` of phones is one Mali's figure, there for those who set a GPU backend themselves.
 
 Memory bandwidth and RAM are the device's; GPUs in desktops and servers list their own memory.
@@ -68,7 +69,7 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
 
 _TEXTS: Final = frozenset(
     {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
-    | {"efficiency_source", "kernel_overhead_source"}
+    | {"efficiency_source", "kernel_overhead_source", "half_efficiency_source"}
 )
 _COUNTS: Final = frozenset({"year", "ram_bytes", "usable_ram_bytes"})
 

@@ -38,6 +38,8 @@ class Profile:
     year: int | None = None
     kernel_overhead_s: float | None = None  # per kernel launch; charged on GPU backends only
     kernel_overhead_source: str = ""
+    half_efficiency_tokens: float | None = None  # tokens a pass at which half of `efficiency` is reached; GPUs only
+    half_efficiency_source: str = ""
     gpu_fp32_flops_per_s: float | None = None
     gpu_fp16_flops_per_s: float | None = None  # NVIDIA from Volta on: dense tensor cores
     cpu_fp32_flops_per_s: float | None = None  # all cores
@@ -83,7 +85,7 @@ class Profile:
 
     @property
     def training_flops_per_s(self) -> float:
-        """What training reaches at full speed: efficiency x peak; raises as `peak_flops_per_s`."""
+        """What training reaches at full speed with many tokens a pass: efficiency x peak; see `peak_flops_per_s`."""
         return self.efficiency * self.peak_flops_per_s
 
     @property
@@ -95,6 +97,7 @@ class Profile:
             "note": self.note,
             "efficiency": self.efficiency_source,
             "kernel_overhead": self.kernel_overhead_source,
+            "half_efficiency": self.half_efficiency_source,
         }
         return {what: text for what, text in stated.items() if text}
 
@@ -113,6 +116,7 @@ class Profile:
 _POSITIVE: Final = (
     "efficiency",
     "kernel_overhead_s",
+    "half_efficiency_tokens",
     *PEAK_OF_BACKEND.values(),
     "memory_bandwidth_bytes_per_s",
     "ram_bytes",

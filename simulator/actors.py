@@ -6,22 +6,49 @@ import asyncio
 from dataclasses import dataclass
 
 from devices.compute import Work, seconds
+from devices.heat import NEVER, Heat, Throttle
 from devices.profile import Profile
+from devices.spread import speed_factors
 from simulator.messages import Kind, Message
 from simulator.record import ComputeRow, Record
+from simulator.streams import stream
 from simulator.transport import Transport
 from simulator.workload import SplitWorkload
 
 
 @dataclass(frozen=True, slots=True)
+class Jitter:
+    """How the time of one computation differs from the next: a lognormal factor with median 1.
+
+    A pure function of seed, device, round and phase: what others draw, or when, never changes it. Where a device does
+    the same thing twice in a round, both take the same factor.
+    """
+
+    sigma: float
+    seed: int
+    device: str
+
+    def factor(self, round: int, what: str) -> float:
+        """What the time of that computation is multiplied by."""
+        if not self.sigma:
+            return 1.0
+        return float(speed_factors(stream(self.seed, "jitter", self.device, round, what), 1, self.sigma)[0])
+
+
+STEADY = Jitter(0.0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
-    """A device profile and how fast this very machine is, relative to it."""
+    """A device profile, how fast this very machine is relative to it, how it heats, and how its times scatter."""
 
     profile: Profile
     speed: float = 1.0
+    throttle: Throttle = NEVER
+    jitter: Jitter = STEADY
 
     def seconds(self, work: Work) -> float:
-        """Roofline time of some work on this machine."""
+        """Roofline time of some work on this machine when it is cold."""
         return seconds(work, self.profile, speed=self.speed)
 
 
@@ -32,15 +59,20 @@ class Actor:
         """Everything it needs comes in here."""
         self.name, self.machine = name, machine
         self._transport, self._record = transport, record
+        self._heat = Heat(machine.throttle)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.machine.profile.name})>"
 
     async def compute(self, what: str, round: int, work: Work) -> None:
-        """Be busy for as long as this machine needs for the work."""
+        """Be busy for as long as this machine needs for the work, as warm as it is; broken off, it cools from then."""
         loop = asyncio.get_running_loop()
         start_s = loop.time()
-        await asyncio.sleep(self.machine.seconds(work))
+        cold_s = self.machine.seconds(work) * self.machine.jitter.factor(round, what)
+        try:
+            await asyncio.sleep(self._heat.begin(start_s, cold_s))
+        finally:
+            self._heat.end(loop.time())
         self._record.compute(ComputeRow(self.name, round, what, work.flops, start_s, loop.time()))
 
     async def send(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:

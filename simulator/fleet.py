@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from devices.catalog import find
+from devices.heat import NEVER, Throttle, throttle_of
 from devices.profile import Profile
 from devices.spread import speed_factors
 from netmodels.capacity import Constant
@@ -17,13 +18,18 @@ from simulator.streams import stream
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One device of the fleet: ``speed`` is relative to its profile, ``cell`` is one of the scenario's or None."""
+    """One device of the fleet: ``speed`` is relative to its profile, ``cell`` is one of the scenario's or None.
+
+    ``speed`` has what other programs leave of it; ``jitter`` is the lognormal sigma of each computation's time.
+    """
 
     index: int
     name: str
     group: str
     profile: Profile
     speed: float
+    jitter: float
+    throttle: Throttle
     split: int
     rank: int
     access: Pipe
@@ -43,6 +49,7 @@ def _members(scenario: Scenario) -> Iterator[Member]:
     index, dealt = 0, Counter[str]()
     for group in scenario.groups:
         profile = find(group.profile)
+        throttle = throttle_of(profile) if group.heat else NEVER
         access = scenario.network.access[group.access]
         speeds = speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread)
         up = speed_factors(stream(scenario.seed, "uplink", group.name), group.count, access.spread)
@@ -54,7 +61,9 @@ def _members(scenario: Scenario) -> Iterator[Member]:
                 group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}",
                 group.name,
                 profile,
-                float(speeds[number]),
+                float(speeds[number]) * (1 - group.background),
+                group.jitter,
+                throttle,
                 group.split,
                 group.rank,
                 _access_pipe(access, float(up[number]), float(down[number])),

@@ -14,7 +14,7 @@ from devices.memory import Demand, check_fleet
 from netmodels.network import Network
 from netmodels.tcp import MODELS
 from simulator import clock, fleet
-from simulator.actors import Actor, Device, Machine
+from simulator.actors import Actor, Device, Jitter, Machine
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
@@ -98,7 +98,7 @@ def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weigh
         Device(
             member.index,
             member.name,
-            Machine(member.profile, member.speed),
+            Machine(member.profile, member.speed, member.throttle, Jitter(member.jitter, scenario.seed, member.name)),
             costs[member.split, member.rank],
             transport=transport,
             record=record,

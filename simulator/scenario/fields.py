@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
@@ -251,6 +251,7 @@ Power = Annotated[float, BeforeValidator(bounded(quantity(POWER), minimum=0)), _
 _AS_SHARE = PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
 Share = Annotated[float, BeforeValidator(bounded(share, above=0)), _AS_SHARE]
 Loss = Annotated[float, BeforeValidator(bounded(share, below=1)), _AS_SHARE]
+Switch = Annotated[Literal["on", "off"], BeforeValidator(one_of("switch", ("on", "off")))]
 Count = Annotated[int, BeforeValidator(bounded(to_whole, minimum=1))]
 Natural = Annotated[int, BeforeValidator(bounded(to_whole, minimum=0))]
 Tokens = Annotated[int, BeforeValidator(bounded(to_whole, minimum=2))]

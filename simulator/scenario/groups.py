@@ -18,6 +18,9 @@ class Group:
     split: int  # blocks on the device
     rank: int  # LoRA rank
     speed_spread: float  # lognormal sigma of the devices' speed factors
+    jitter: float = 0.0  # lognormal sigma of each computation's time
+    background: float = 0.0  # share of the speed that other programs take
+    heat: bool = True  # do they slow down as they work?
 
 
 def apportion(shares: Sequence[float], total: int) -> list[int]:

@@ -13,6 +13,7 @@ from simulator.scenario.fields import (
     Count,
     ExistingPath,
     GroupName,
+    Loss,
     ModelName,
     Natural,
     NonNegative,
@@ -25,6 +26,7 @@ from simulator.scenario.fields import (
     Size,
     Span,
     Surroundings,
+    Switch,
     Targets,
     Text,
     Tokens,
@@ -115,6 +117,9 @@ class DeviceGroup(Section):
     split: Natural | None = Field(default=None, description="blocks on these devices; null: model.split")
     rank: Count | None = Field(default=None, description="LoRA rank of these devices; null: lora.rank")
     speed_spread: NonNegative = Field(default=0.3, description="lognormal sigma of the devices' speed factors")
+    jitter: NonNegative = Field(default=0.0, description="lognormal sigma of each computation's time")
+    background: Loss = Field(default=0.0, description="share of these devices' speed that other programs take")
+    heat: Switch = Field(default="on", description="on: they slow down as they work, see devices/heat.py; off: never")
 
 
 class Server(Section):
@@ -194,6 +199,9 @@ class Scenario(Section):
                 split=self.model.split if group.split is None else group.split,
                 rank=self.lora.rank if group.rank is None else group.rank,
                 speed_spread=group.speed_spread,
+                jitter=group.jitter,
+                background=group.background,
+                heat=group.heat == "on",
             )
             for group, count in zip(self.devices, self._counts(), strict=True)
         )

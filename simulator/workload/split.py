@@ -42,10 +42,11 @@ class _Traffic(NamedTuple):
 class SplitWorkload:
     """A step of one device: ``batch`` sequences of ``tokens`` positions, cut after ``split`` of the model's blocks.
 
-    Work is (FLOPs, bytes moved, kernel launches). FLOPs are exact counts of matrix products (`flops`). Bytes moved in
-    one direction are the frozen weights once plus the saved activations once (written forward, read backward), all in
-    float32: an estimate, good to tens of per cent. With 64 tokens or more it leaves GPT-2 blocks above 25 FLOPs a byte,
-    compute-bound on CPUs. The optimizer's step is left out of all three: it touches adapters only.
+    Work is (FLOPs, bytes moved, kernel launches, positions of a pass). FLOPs are exact counts of matrix products
+    (`flops`). Bytes moved in one direction are the frozen weights once plus the saved activations once (written
+    forward, read backward), all in float32: an estimate, good to tens of per cent. With 64 tokens or more it leaves
+    GPT-2 blocks above 25 FLOPs a byte, compute-bound on CPUs. The optimizer's step is left out of all three: it touches
+    adapters only.
 
     With ``split`` 0 the device only embeds: it has no adapter, gets no gradient, and the server's part is the whole
     model's work, also that of an unsplit one. With ``split`` L the server keeps the last norm and the head, and no
@@ -83,7 +84,7 @@ class SplitWorkload:
     def client_forward(self) -> Work:
         """Embedding and the device's blocks, forward."""
         kernels = EMBEDDING_KERNELS + BLOCK_FORWARD_KERNELS * self.split
-        return _work(self._forward_flops(self.split), self._device_traffic, kernels)
+        return self._work(self._forward_flops(self.split), self._device_traffic, kernels)
 
     @cached_property
     def client_backward(self) -> Work:
@@ -91,20 +92,20 @@ class SplitWorkload:
         if not self.split:
             return Work(0.0, 0.0)
         kernels = BLOCK_BACKWARD_KERNELS * self.split
-        return _work(self._backward_flops(0, self.split), self._device_traffic, kernels)
+        return self._work(self._backward_flops(0, self.split), self._device_traffic, kernels)
 
     @cached_property
     def server_forward(self) -> Work:
         """The server's blocks and the head, forward, for this device's batch alone."""
         kernels = HEAD_KERNELS + BLOCK_FORWARD_KERNELS * self._server_blocks
-        return _work(self._forward_flops(self._server_blocks) + self._head_flops, self._server_traffic, kernels)
+        return self._work(self._forward_flops(self._server_blocks) + self._head_flops, self._server_traffic, kernels)
 
     @cached_property
     def server_backward(self) -> Work:
         """Head and the server's blocks, backward, down to the gradient at the cut."""
         operations = self._backward_flops(self.split, self.shape.num_blocks) + self._head_flops
         kernels = HEAD_KERNELS + BLOCK_BACKWARD_KERNELS * self._server_blocks
-        return _work(operations, self._server_traffic, kernels)
+        return self._work(operations, self._server_traffic, kernels)
 
     @cached_property
     def activation_bytes(self) -> int:
@@ -179,22 +180,21 @@ class SplitWorkload:
     def _saved(self, blocks: int) -> int:
         return saved_activation_bytes(self.shape, self.batch, self.tokens) * blocks
 
-
-def _work(operations: int, traffic: _Traffic, kernels: int) -> Work:
-    return Work(float(operations), float(traffic.weights + traffic.activations), kernels)
+    def _work(self, operations: int, traffic: _Traffic, kernels: int) -> Work:
+        return Work(float(operations), float(traffic.weights + traffic.activations), kernels, self.positions)
 
 
 def server_work(workloads: Sequence[SplitWorkload]) -> Work:
     """Forward and backward of the concatenated batch of several devices at the server, and its adapters' update.
 
-    FLOPs and activations add up; weights are read, and kernels launched, once for all: as often as the deepest server
-    part needs. The update of the adapters is below 0.1 % of a step and not counted.
+    FLOPs, activations and tokens add up; weights are read, and kernels launched, once for all: as often as the deepest
+    server part needs. The update of the adapters is below 0.1 % of a step and not counted.
     """
     operations = sum(each.server_forward.flops + each.server_backward.flops for each in workloads)
     activations = sum(each._server_traffic.activations for each in workloads)
     weights = max(each._server_traffic.weights for each in workloads)
     kernels = max(each.server_forward.kernels + each.server_backward.kernels for each in workloads)
-    return Work(operations, float(2 * (activations + weights)), kernels)
+    return Work(operations, float(2 * (activations + weights)), kernels, sum(each.positions for each in workloads))
 
 
 def aggregation_work(workloads: Sequence[SplitWorkload]) -> Work:

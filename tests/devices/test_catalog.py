@@ -27,7 +27,7 @@ SANE_BY_CLASS = {
     "server": ((10e3 * G, 500e3 * G), (300 * G, 6e3 * G), (15 * G, 200 * G)),
 }
 TEXTS = {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
-TEXTS |= {"efficiency_source", "kernel_overhead_source"}
+TEXTS |= {"efficiency_source", "kernel_overhead_source", "half_efficiency_source"}
 
 
 def table() -> list[dict[str, str]]:
@@ -50,6 +50,8 @@ def test_every_device_names_its_sources(device):
     assert re.match(r"(measured|derived|assumed): \S", device.efficiency_source)
     if device.kernel_overhead_s is not None:
         assert re.match(r"(measured|derived|assumed): \S", device.kernel_overhead_source)
+    if device.half_efficiency_tokens is not None:
+        assert re.match(r"(measured|derived|assumed): \S", device.half_efficiency_source)
     assert {"source", "efficiency"} <= device.provenance.keys()
 
 
@@ -71,6 +73,7 @@ def test_every_device_has_all_that_compute_time_and_memory_need(device):
     assert 0 < device.known("usable_ram_bytes") <= device.known("ram_bytes")
     if device.backend != "cpu":
         assert device.known("kernel_overhead_s") < 1e-3
+        assert 1 <= device.known("half_efficiency_tokens") < 4096
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.id)

@@ -157,3 +157,40 @@ def test_two_works_one_after_the_other_take_at_least_their_sum_and_at_most_twice
     together = seconds(first + second, GPU_BOARD)
     assert together <= apart * (1 + 1e-12)
     assert apart <= 2 * together * (1 + 1e-12)
+
+
+def test_a_gpu_with_as_many_tokens_as_half_its_efficiency_needs_takes_twice_the_arithmetic():
+    board = replace(GPU_BOARD, half_efficiency_tokens=400.0)
+    many, few = Work(100e9, 0.0, tokens=10**9), Work(100e9, 0.0, tokens=400)
+    assert terms(few, board).compute_s == pytest.approx(2 * terms(many, board).compute_s)
+    assert terms(many, board).compute_s == pytest.approx(1.0)
+    assert terms(few, BOARD).compute_s == terms(many, BOARD).compute_s, "a CPU needs no filling"
+
+
+@pytest.mark.parametrize(
+    ("name", "peak_flops_per_s", "share"),
+    [("a100", 312e12, 0.221), ("h100-sxm", 756e12, 0.131), ("rtx-4090", 330e12, 0.457)],
+)
+def test_a_prompt_of_512_tokens_reaches_the_share_of_peak_that_was_measured(name, peak_flops_per_s, share):
+    """calibration.csv: LLaMA prompts of 512 tokens in llama.cpp on A100 and H100 PCIe; the 4090 accumulates in FP16."""
+    card = find(name)
+    scaled = card.half_efficiency_tokens * peak_flops_per_s / card.peak_flops_per_s if name == "h100-sxm" else None
+    card = replace(
+        card, gpu_fp16_flops_per_s=peak_flops_per_s, half_efficiency_tokens=scaled or card.half_efficiency_tokens
+    )
+    reached = 1e15 / terms(Work(1e15, 0.0, tokens=512), card).compute_s / peak_flops_per_s
+    assert reached == pytest.approx(share, rel=0.01)
+
+
+def test_a_gpu_without_that_figure_is_an_error_once_tokens_are_counted():
+    with pytest.raises(ValueError, match="half_efficiency_tokens is unknown"):
+        seconds(Work(1.0, 0.0, tokens=64), GPU_BOARD)
+
+
+@settings(max_examples=80, deadline=None)
+@given(few=st.integers(1, 10**6), many=st.integers(1, 10**6))
+def test_more_tokens_a_pass_never_cost_more_per_token(few, many):
+    few, many = sorted((few, many))
+    card = find("h100")
+    per_token = [seconds(Work(1e9 * count, 0.0, tokens=count), card) / count for count in (few, many)]
+    assert per_token[1] <= per_token[0] * (1 + 1e-12)

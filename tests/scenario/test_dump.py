@@ -92,6 +92,9 @@ def scenarios(draw) -> Scenario:
             "split": draw(st.none() | st.integers(0, 12)),
             "rank": draw(st.none() | st.integers(1, 96)),
             "speed_spread": draw(nonnegative),
+            "jitter": draw(nonnegative),
+            "background": draw(st.floats(0, 0.999)),
+            "heat": draw(st.sampled_from(["on", "off"])),
         }
         for name in group_names
     ]
