@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from netmodels.airtime import check_route, demand, peak_bps, reweigh, use_of
 from netmodels.link import Link
 from netmodels.sharing import FlowState, LinkState, share_link, share_links
 
@@ -50,6 +51,7 @@ class Flows:
         self._stamp = 0
         self._dirty_links: dict[LinkState, None] = {}  # dictionaries as ordered sets: runs must not depend on hashes
         self._dirty_flows: dict[FlowState, None] = {}
+        self._dirty_cells: dict[LinkState, None] = {}  # of equal times, where somebody came, went or has another rate
         self._extended: list[FlowState] = []
         self._finishes: list[_Finish] = []  # the first end in each component; entries of former components are skipped
         self._changes: list[tuple[float, int, LinkState]] = []  # the next change of capacity of links in use
@@ -91,8 +93,11 @@ class Flows:
         for link in links:
             if not link.flows:
                 self._occupy(link)
-            link.flows[flow] = None
+        for link in links:
+            link.flows[flow] = use_of(link, links)
             flow.live_links += link.live
+            if link.link.airtime == "equal-times":
+                self._dirty_cells[link] = None
         self._flows[flow_id] = flow
         self._rebound(flow, min(cap_bps, peak_bps))
 
@@ -190,14 +195,25 @@ class Flows:
                 guess = get_close_matches(name, self._specs, n=1)
                 hint = f"; did you mean {guess[0]!r}?" if guess else ""
                 raise ValueError(f"unknown link {name!r} in route {list(route)}{hint}")
-            if name not in self._links:
-                self._links[name] = LinkState(self._specs[name])
         if len(set(route)) != len(route):
             raise ValueError(f"a route must cross a link at most once, got {list(route)}")
-        links = tuple(self._links[name] for name in route)
-        resolved = links, min((link.link.capacity.peak_bps for link in links), default=math.inf)
+        links = tuple(self._state(name) for name in route)
+        check_route(links)
+        resolved = links, peak_bps(links)
         self._routes[route] = resolved
         return resolved
+
+    def _state(self, name: str) -> LinkState:
+        state = self._links.get(name)
+        if state is None:
+            spec = self._specs[name]
+            cell = None
+            if spec.radio_in is not None:
+                if spec.radio_in not in self._specs or self._specs[spec.radio_in].airtime is None:
+                    raise ValueError(f"link {name!r}: radio_in must name a link with airtime, got {spec.radio_in!r}")
+                cell = self._state(spec.radio_in)
+            state = self._links[name] = LinkState(spec, cell)
+        return state
 
     def _move(self, now_s: float) -> None:
         """Let time pass until `now_s`, without events on the way."""
@@ -226,12 +242,13 @@ class Flows:
 
     def _rebound(self, flow: FlowState, bound_bps: float) -> None:
         """Change a flow's upper bound, and with it what its links may have to carry."""
-        more_bps = bound_bps - flow.bound_bps
+        before_bps = flow.bound_bps
         flow.bound_bps = bound_bps
         flow.key = bound_bps / flow.weight
         self._dirty_flows[flow] = None
         for link in flow.links:
-            link.demand_bps += more_bps
+            use = link.flows[flow]
+            link.demand_bps += demand(link, use, bound_bps) - demand(link, use, before_bps)
             self._review(link)
 
     def _drop(self, flow: FlowState) -> None:
@@ -240,9 +257,11 @@ class Flows:
         flow.group = None
         bound_bps = flow.bound_bps
         for link in flow.links:
-            del link.flows[flow]
+            less = demand(link, link.flows.pop(flow), bound_bps)
             # An empty link forgets the rounding errors of its sum.
-            link.demand_bps = link.demand_bps - bound_bps if link.flows else 0.0
+            link.demand_bps = link.demand_bps - less if link.flows else 0.0
+            if link.link.airtime == "equal-times":
+                self._dirty_cells[link] = None
             self._review(link)
 
     def _review(self, link: LinkState) -> None:
@@ -261,7 +280,19 @@ class Flows:
             link = heappop(self._changes)[2]
             link.limit_bps = link.link.capacity.at(self._now_s)
             self._watch(link)
+            if link.cell is not None:
+                self._change_uses(link, link.cell)
             self._review(link)
+
+    def _change_uses(self, radio: LinkState, cell: LinkState) -> None:
+        """The flows of a radio link whose rate has changed take another part of their cell's time."""
+        for flow in radio.flows:
+            before, use = cell.flows[flow], use_of(cell, flow.links)
+            cell.flows[flow] = use
+            cell.demand_bps += demand(cell, use, flow.bound_bps) - demand(cell, before, flow.bound_bps)
+        if cell.link.airtime == "equal-times":
+            self._dirty_cells[cell] = None
+        self._review(cell)
 
     def _due(self, until_s: float) -> list[FlowState]:
         """The flows that end now, in order of arrival."""
@@ -274,13 +305,16 @@ class Flows:
 
     def _settle(self) -> None:
         """Work out the rates of every component touched since the last time."""
+        for cell in self._dirty_cells:
+            self._dirty_flows.update(dict.fromkeys(reweigh(cell)))
+        self._dirty_cells.clear()
         if not self._dirty_flows and not self._dirty_links and not self._extended:
             return
         self._stamp += 1
         stamp = self._stamp
         for link in self._dirty_links:
             if not link.live:
-                self._dirty_flows.update(link.flows)
+                self._dirty_flows.update(dict.fromkeys(link.flows))
             elif link.stamp != stamp:
                 self._solve(link)
         for flow in self._dirty_flows:

@@ -18,16 +18,30 @@ from netmodels.link import Link
 class LinkState:
     """What the core knows of a link: its capacity now, who crosses it and how much they could ask for at most.
 
-    A link is live (can bind) while `demand_bps`, the sum of its flows' bounds, exceeds its capacity.
+    A link is live (can bind) while `demand_bps`, the sum of what its flows could take of it at most, exceeds its
+    capacity. Airtime is counted as a share of time where other links count bits per second.
     """
 
-    __slots__ = ("count", "demand_bps", "flows", "left_bps", "limit_bps", "link", "live", "stamp", "watched", "weight")
+    __slots__ = (
+        "cell",
+        "count",
+        "demand_bps",
+        "flows",
+        "left_bps",
+        "limit_bps",
+        "link",
+        "live",
+        "stamp",
+        "watched",
+        "weight",
+    )
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, cell: "LinkState | None" = None) -> None:
         self.link = link
+        self.cell = cell  # whose airtime a radio link is part of
         self.limit_bps = 0.0
         self.demand_bps = 0.0
-        self.flows: dict[FlowState, None] = {}  # an ordered set: iteration in order of arrival
+        self.flows: dict[FlowState, float] = {}  # the use of each, in order of arrival
         self.live = False
         self.watched = False  # an entry for its next change of capacity is pending
         self.stamp = 0  # of the last solve that visited it
@@ -58,12 +72,14 @@ class FlowState:
         "since_s",
         "stamp",
         "weight",
+        "wish",
     )
 
     def __init__(self, flow_id: Hashable, serial: int, links: tuple[LinkState, ...], weight: float) -> None:
         self.flow_id = flow_id
         self.serial = serial  # order of arrival
         self.links = links
+        self.wish = weight  # as asked for; equal times in a cell change `weight`
         self.weight = weight
         self.remaining_bits = 0.0
         self.since_s = 0.0
@@ -87,17 +103,19 @@ _by_key = attrgetter("key")
 def share_link(link: LinkState, flows: list[FlowState]) -> None:
     """Share one link among all its flows; reorders `flows` and writes their `share_bps`. O(n log n)."""
     flows.sort(key=_by_key)
+    uses = link.flows
     left = link.limit_bps
     weight = 0.0
     for flow in flows:
-        weight += flow.weight
+        weight += flow.weight * uses[flow]
     bounded = 0
     for flow in flows:
         if flow.key * weight > left:
             break
         flow.share_bps = bound = flow.bound_bps
-        left -= bound
-        weight -= flow.weight
+        use = uses[flow]
+        left -= bound * use
+        weight -= flow.weight * use
         bounded += 1
     rest = flows[bounded:] if bounded else flows
     if not rest:
@@ -105,7 +123,7 @@ def share_link(link: LinkState, flows: list[FlowState]) -> None:
     if bounded:  # summed anew: what repeated subtraction leaves of small weights after large ones is rounding
         weight = 0.0
         for flow in rest:
-            weight += flow.weight
+            weight += flow.weight * uses[flow]
     level = left / weight if left > 0 else 0.0
     for flow in rest:
         flow.share_bps = flow.weight * level
@@ -119,7 +137,7 @@ def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
     """
     flows.sort(key=_by_key)
     members = _open_links(links, flows)
-    heap = [(link.left_bps / link.weight, index) for index, link in enumerate(links) if link.count]
+    heap = [(link.left_bps / link.weight, index) for index, link in enumerate(links) if link.weight > 0]
     heapify(heap)
     upcoming = 0
     while heap:
@@ -155,7 +173,7 @@ def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> dict[Flow
         flow.share_bps = -1.0  # not fixed yet
         members[flow] = mine = [link for link in flow.links if link in wanted]
         for link in mine:
-            link.weight += flow.weight
+            link.weight += flow.weight * link.flows[flow]
             link.count += 1
     return members
 
@@ -163,6 +181,7 @@ def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> dict[Flow
 def _fix(flow: FlowState, share_bps: float, members: dict[FlowState, list[LinkState]]) -> None:
     flow.share_bps = share_bps
     for link in members[flow]:
-        link.left_bps -= share_bps
-        link.weight -= flow.weight
+        use = link.flows[flow]
+        link.left_bps -= share_bps * use
+        link.weight -= flow.weight * use
         link.count -= 1

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import ClassVar, Final
 
 from netmodels.capacity import Capacity
-from netmodels.link import Link
+from netmodels.link import Airtime, Link
 
 SERVER: Final = "server"
 AGGREGATOR: Final = "aggregator"
@@ -19,26 +19,40 @@ _RESERVED: Final = frozenset({SERVER, AGGREGATOR, "backhaul"})
 
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """Two links of one place, one each way. ``latency_s`` is one way and the same in both directions."""
+    """Two links of one place, one each way. ``latency_s`` is one way and the same in both directions.
+
+    ``airtime`` makes a cell one that is shared by time, in the way that `Link` describes: ``up`` and ``down`` are then
+    shares of its time (1 is all of it), and the access links of the devices in it are their radio links.
+    """
 
     up: Capacity
     down: Capacity
     latency_s: float
     loss_probability: float = 0.0
+    airtime: Airtime | None = None
 
-    def links(self, name: str) -> tuple[Link, Link]:
-        """The two links, ``name.up`` and ``name.down``."""
-        return (
-            Link(f"{name}.up", self.up, self.latency_s, self.loss_probability),
-            Link(f"{name}.down", self.down, self.latency_s, self.loss_probability),
+    def links(self, name: str, radio_in: str | None = None) -> tuple[Link, Link]:
+        """The two links, ``name.up`` and ``name.down``; ``radio_in`` is the place whose airtime they take."""
+        up, down = (
+            Link(
+                f"{name}.{way}",
+                capacity,
+                self.latency_s,
+                self.loss_probability,
+                self.airtime,
+                None if radio_in is None else f"{radio_in}.{way}",
+            )
+            for way, capacity in (("up", self.up), ("down", self.down))
         )
+        return up, down
 
 
 @dataclass(frozen=True)
 class Topology:
     """A tree: each device's access, a cell that some share, one backhaul, then the server's and the aggregator's NIC.
 
-    Raises ValueError for a device called like a part of the network, for unknown cells and for unknown devices in them.
+    Raises ValueError for a device called like a part of the network, for unknown cells and for unknown devices in them,
+    and for airtime anywhere but in a cell.
     """
 
     access: Mapping[str, Pipe]
@@ -61,14 +75,29 @@ class Topology:
             if device not in self.access:
                 raise ValueError(f"cell {cell!r} holds unknown device {device!r}{_guess(device, self.access)}")
 
+        wires = [
+            *self.access.items(),
+            ("backhaul", self.backhaul),
+            (SERVER, self.server),
+            (AGGREGATOR, self.aggregator),
+        ]
+        for name, pipe in wires:
+            if pipe is not None and pipe.airtime is not None:
+                raise ValueError(f"only a cell can be shared by airtime; {name!r} is none")
+
     @cached_property
     def links(self) -> dict[str, Link]:
         """Every link by name, such as ``phone-1.up``, ``cell.lte-2.down``, ``backhaul.up``, ``server.down``."""
-        pipes = [*self.access.items(), *((f"cell.{name}", pipe) for name, pipe in self.cells.items())]
+        pipes = [(f"cell.{name}", pipe) for name, pipe in self.cells.items()]
         if self.backhaul:
             pipes.append(("backhaul", self.backhaul))
         pipes += [(SERVER, self.server), (AGGREGATOR, self.aggregator)]
-        return {link.name: link for name, pipe in pipes for link in pipe.links(name)}
+        links: dict[str, Link] = {}
+        for device, pipe in self.access.items():
+            cell = self.cell_of.get(device)
+            timed = cell is not None and self.cells[cell].airtime is not None
+            links |= {link.name: link for link in pipe.links(device, f"cell.{cell}" if timed else None)}
+        return links | {link.name: link for name, pipe in pipes for link in pipe.links(name)}
 
     @cached_property
     def _routes(self) -> dict[tuple[str, str], tuple[str, ...]]:

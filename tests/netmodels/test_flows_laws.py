@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netmodels.capacity import Constant, Steps
 from netmodels.flows import Flows
-from netmodels.link import Link
+from netmodels.link import AIRTIME, Link
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True)
 HORIZON_S = 250  # a staircase goes on for ever, even if a cap of 0 stalls the flow that looks at it
@@ -38,15 +38,32 @@ staircases = st.builds(
     st.booleans(),
 )
 capacities = st.one_of(bandwidths.map(Constant), bandwidths.map(Constant), staircases)
+shares = st.sampled_from(
+    [Constant(1), Constant(1), Constant(0.5), Steps([0, 2.25], [1, 0.25], 4), Steps([0, 3], [0, 1])]
+)
+
+
+def cells(draw, capacity, shares):
+    """None, one or two radio cells with up to three radio links each, and the ways over them."""
+    links, ways = {}, []
+    for cell in ["cell", "wifi"][: draw(st.integers(0, 2))]:
+        links[cell] = Link(cell, draw(shares), airtime=draw(st.sampled_from(AIRTIME)))
+        for radio in [f"{cell}{index}" for index in range(draw(st.integers(1, 3)))]:
+            links[radio] = Link(radio, draw(capacity), radio_in=cell)
+            ways += [(radio, cell), (cell, radio)]
+    return links, ways
 
 
 @st.composite
-def scenes(draw, capacity=capacities, turns=True):
+def scenes(draw, capacity=capacities, shares=shares, turns=True):
     """Links by name, and flows on them."""
     links = {name: Link(name, draw(capacity)) for name in "abcde"[: draw(st.integers(1, 5))]}
+    radios, ways = cells(draw, capacity, shares)
     plans = []
     for index in range(draw(st.integers(1, 9))):
         route = draw(st.lists(st.sampled_from(sorted(links)), min_size=1, max_size=4, unique=True))
+        if ways and draw(st.booleans()):
+            route = [*draw(st.sampled_from(ways)), *route][: draw(st.integers(2, 6))]
         plan = Plan(
             f"f{index}",
             draw(instants_s),
@@ -59,7 +76,7 @@ def scenes(draw, capacity=capacities, turns=True):
             cap_bps = draw(st.sampled_from([None, 0, 1, 2, 5, math.inf]))
             plan = replace(plan, turn_s=plan.start_s + draw(st.sampled_from([0.25, 1, 3])), turn_cap_bps=cap_bps)
         plans.append(plan)
-    return links, plans
+    return links | radios, plans
 
 
 def play(links, plans, watch=None, until_s=HORIZON_S):
@@ -92,23 +109,53 @@ def names(flows, plans):
     return [plan.name for plan in plans if plan.name in flows]
 
 
+def radio_bps(links, cell, plan, now_s):
+    """The rate of the plan's radio link in that cell now; 0 if it has none."""
+    return sum(links[name].capacity.at(now_s) for name in plan.route if links[name].radio_in == cell)
+
+
+def use(links, link, plan, now_s):
+    """What a flow takes of a link per bit per second: nothing, all, or the time that its radio link needs."""
+    if link not in plan.route:
+        return 0.0
+    if links[link].airtime is None:
+        return 1.0
+    rate_bps = radio_bps(links, link, plan, now_s)
+    return 1 / rate_bps if rate_bps else 0.0
+
+
+def weights(links, plans, now_s):
+    """The weights of flows: in a cell of equal times in proportion to their radio rates, on the average as without."""
+    found = {plan.name: plan.weight for plan in plans}
+    for cell, spec in links.items():
+        if spec.airtime == "equal-times":
+            rates = {plan.name: radio_bps(links, cell, plan, now_s) for plan in plans}
+            total = math.fsum(found[name] for name, rate in rates.items() if rate)
+            sum_of_rates = math.fsum(found[name] * rate for name, rate in rates.items())
+            found |= {name: found[name] * rate * total / sum_of_rates for name, rate in rates.items() if rate}
+    return found
+
+
 def naive_rates(links, active, now_s):
     """Textbook progressive filling: raise everybody together until a link or a cap stops somebody; again."""
     rates = dict.fromkeys(active, 0.0)
-    left = {name: link.capacity.at(now_s) for name, link in links.items()}
-    rising = set(active)
+    capacity = {name: link.capacity.at(now_s) for name, link in links.items()}
+    rising = {name for name, (plan, _, _) in active.items() if all(capacity[link] > 0 for link in plan.route)}
+    plans = [plan for plan, _, _ in active.values()]
+    weight = weights(links, plans, now_s)
+    uses = {(link, plan.name): use(links, link, plan, now_s) for link in links for plan in plans}
+    left = dict(capacity)
     while rising:
-        room = [(cap - rates[name]) / plan.weight for name, (plan, cap, _) in active.items() if name in rising]
+        room = [(active[name][1] - rates[name]) / weight[name] for name in rising]
         for link in links:
-            weight = math.fsum(active[name][0].weight for name in rising if link in active[name][0].route)
-            if weight:
-                room.append(left[link] / weight)
+            pace = math.fsum(weight[name] * uses[link, name] for name in rising)
+            if pace:
+                room.append(left[link] / pace)
         step = max(min(room), 0.0)
         for name in rising:
-            rates[name] += step * active[name][0].weight
-        for link, spec in links.items():
-            used = math.fsum(rates[name] for name in active if link in active[name][0].route)
-            left[link] = max(spec.capacity.at(now_s) - used, 0.0)
+            rates[name] += step * weight[name]
+        for link in links:
+            left[link] = max(capacity[link] - math.fsum(rates[name] * uses[link, name] for name in active), 0.0)
         full = {link for link in links if left[link] <= 1e-12 * links[link].capacity.peak_bps}
         rising -= {name for name in rising if rates[name] >= active[name][1] * (1 - 1e-12)}
         rising -= {name for name in rising if full & set(active[name][0].route)}
@@ -120,10 +167,11 @@ def naive_play(links, plans):
     ends_s, now_s = {}, 0.0
     active = {}  # name: plan, cap, bits left
     while now_s <= HORIZON_S:
+        ends_s |= {name: now_s for name, (_, _, bits) in active.items() if bits <= 1e-9}
         for plan in plans:
             if plan.start_s == now_s:
                 active[plan.name] = (plan, plan.cap_bps, plan.size_bits)
-            if plan.turn_s == now_s and plan.name in active:
+            if plan.turn_s == now_s and plan.name in active and plan.name not in ends_s:
                 if plan.turn_cap_bps is None:
                     del active[plan.name]
                 else:
@@ -164,17 +212,19 @@ def test_no_link_is_ever_over_capacity_and_every_flow_is_held_back_somewhere(sce
         active = names(flows, plans)
         rates = {name: flows.rate_bps(name) for name in active}
         full = set()
+        weight = weights(links, [caps[name] for name in active], from_s)
         for link, spec in links.items():
-            used, limit = math.fsum(rates[n] for n in active if link in caps[n].route), spec.capacity.at(from_s)
+            used = math.fsum(rates[n] * use(links, link, caps[n], from_s) for n in active)
+            limit = spec.capacity.at(from_s)
             assert used <= limit * (1 + 1e-9)
             if used >= limit * (1 - 1e-9):
                 full.add(link)
         for name in active:
             plan = caps[name]
             cap_bps = plan.cap_bps if plan.turn_cap_bps is None or from_s < plan.turn_s else plan.turn_cap_bps
-            level = rates[name] / plan.weight * (1 + 1e-9)
+            level = rates[name] / weight[name] * (1 + 1e-9)
             held = [
-                all(rates[other] / caps[other].weight <= level for other in active if link in caps[other].route)
+                all(rates[other] / weight[other] <= level for other in active if link in caps[other].route)
                 for link in full & set(plan.route)
             ]
             assert rates[name] >= cap_bps * (1 - 1e-9) or any(held)
@@ -212,7 +262,7 @@ def test_names_and_the_order_of_simultaneous_starts_do_not_matter(scene, random)
 @given(scenes(), st.randoms(use_true_random=False))
 def test_a_link_cut_in_two_is_the_same_link(scene, random):
     links, plans = scene
-    cut = random.choice(sorted(links))
+    cut = random.choice(sorted(name for name, link in links.items() if link.airtime is None))
     second = {**links, "second": Link("second", links[cut].capacity)}
     longer = [
         replace(
@@ -224,10 +274,13 @@ def test_a_link_cut_in_two_is_the_same_link(scene, random):
 
 
 @LAWS
-@given(scenes(capacity=bandwidths.map(Constant)), st.sampled_from([0.25, 4, 1000]))
+@given(scenes(capacity=bandwidths.map(Constant), shares=st.just(Constant(1))), st.sampled_from([0.25, 4, 1000]))
 def test_everything_faster_is_the_same_story_in_less_time(scene, pace):
     links, plans = scene
-    faster = {name: Link(name, Constant(link.capacity.bps * pace)) for name, link in links.items()}
+    faster = {
+        name: link if link.airtime else replace(link, capacity=Constant(link.capacity.bps * pace))
+        for name, link in links.items()
+    }
     sooner = [
         replace(
             plan,

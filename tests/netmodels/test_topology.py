@@ -72,6 +72,25 @@ def test_two_phones_of_a_cell_share_it():
     assert network.next_event_s() == pytest.approx(4.005)
 
 
+def test_a_cell_shared_by_airtime_makes_the_access_of_its_phones_its_radio_links():
+    # 10 and 2 Mbit/s up, all of the time up and half of it down: 1/10 + 1/2 of a second a megabit up.
+    access = {"near": pipe(10, 20), "far": pipe(2, 4), "pc": pipe(40, 40)}
+    timed = Pipe(Constant(1), Constant(0.5), 0.02, airtime="equal-rates")
+    topology = build(access=access, cells={"c": timed}, cell_of={"near": "c", "far": "c"})
+    assert topology.links["far.down"].radio_in == "cell.c.down"
+    assert topology.links["pc.up"].radio_in is None
+    assert repr(topology.links["cell.c.up"]) == "<Link cell.c.up airtime, equal-rates 20 ms>"
+    for sent, seconds in (("up", 12), ("down", 12)):  # down everything is twice as fast, in half of the time
+        network = Network(topology.links, MODELS["pure"])
+        for name in ("near", "far", "pc"):
+            ends = (name, "server") if sent == "up" else ("server", name)
+            network.start(0, name, 20e6 / 8, topology.route(*ends))
+        done = {}
+        while (when_s := network.next_event_s()) < float("inf"):
+            done |= {completion.flow_id: completion.sent_s for completion in network.advance(when_s)}
+        assert done == pytest.approx({"pc": 0.5, "near": seconds, "far": seconds})
+
+
 def test_one_route_is_worked_out_once():
     topology = build()
     assert topology.route("pc", "server") is topology.route("pc", "server")
@@ -98,6 +117,7 @@ def test_a_route_that_does_not_exist_is_refused(ends, message):
         ({"access": {"backhaul": pipe(1, 1)}}, "a device cannot be called 'backhaul'"),
         ({"access": {"cell.lte-1": pipe(1, 1)}}, "a device cannot be called 'cell.lte-1'"),
         ({"cell_of": {"pc": "lte-2"}}, r"'pc' sits in unknown cell 'lte-2'; did you mean 'lte-1'\?"),
+        ({"server": Pipe(Constant(1), Constant(1), 0, airtime="equal-rates")}, "only a cell can be shared by airtime"),
         ({"cell_of": {"phone-2": "lte-1"}}, r"unknown device 'phone-2'; did you mean 'phone-1'\?"),
     ],
 )

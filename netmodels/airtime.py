@@ -1,0 +1,76 @@
+"""The time of a radio cell as something that flows share: what a bit costs there, and what equal times weigh.
+
+A flow over a radio link of R bit/s takes 1 / R of the cell's time for each bit per second, and more when R falls. The
+cell is then a link like any other to the solvers, with a use per flow; see `netmodels.link.Link` for the two ways to
+share it.
+"""
+
+from collections.abc import Sequence
+
+from netmodels.sharing import FlowState, LinkState
+
+
+def check_route(links: Sequence[LinkState]) -> None:
+    """Refuse a route with a cell but not one radio link in it, or with a radio link without its cell (ValueError)."""
+    route = [link.link.name for link in links]
+    for link in links:
+        if link.cell is not None and link.cell not in links:
+            raise ValueError(
+                f"link {link.link.name!r} is a radio link in {link.cell.link.name!r}, so a route over it must cross "
+                f"that cell as well, got {route}"
+            )
+        if link.link.airtime is not None:
+            radios = [radio.link.name for radio in links if radio.cell is link]
+            if len(radios) != 1:
+                raise ValueError(
+                    f"a route over the airtime of {link.link.name!r} must cross exactly one radio link in it (one "
+                    f"whose radio_in names it), got {radios or 'none'} in {route}"
+                )
+
+
+def peak_bps(links: Sequence[LinkState]) -> float:
+    """The most that any flow can ever get over `links`, infinity if there are none."""
+    peak = float("inf")
+    for link in links:
+        if link.link.airtime is None:
+            own = link.link.capacity.peak_bps
+            if link.cell is not None:
+                own *= link.cell.link.capacity.peak_bps
+            peak = min(peak, own)
+    return peak
+
+
+def use_of(link: LinkState, route: Sequence[LinkState]) -> float:
+    """What each bit per second of a flow over `route` takes of `link` now: its time per bit in a cell, otherwise 1.
+
+    0 while the radio link has no capacity: nothing is sent then.
+    """
+    if link.link.airtime is None:
+        return 1.0
+    rate_bps = next(radio.limit_bps for radio in route if radio.cell is link)
+    return 1 / rate_bps if rate_bps > 0 else 0.0
+
+
+def demand(link: LinkState, use: float, bound_bps: float) -> float:
+    """The most that a flow can take of a link: its bound, or of a cell its part of the time, at most all of it."""
+    return bound_bps if link.link.airtime is None else min(use * bound_bps, 1.0)
+
+
+def reweigh(cell: LinkState) -> list[FlowState]:
+    """Weigh the flows of a cell of equal times by their radio rates; return those whose weight differs now.
+
+    Rates in proportion to radio rates are equal times. Together the flows weigh what they would without (their mean
+    radio rate counts as 1), so that a link beyond the cell is not taken over by those with fast radios.
+    """
+    total = sum(flow.wish for flow, use in cell.flows.items() if use > 0)
+    if not total:
+        return []
+    mean_bps = sum(flow.wish / use for flow, use in cell.flows.items() if use > 0) / total
+    changed = []
+    for flow, use in cell.flows.items():
+        weight = flow.wish / (use * mean_bps) if use > 0 else flow.wish
+        if weight != flow.weight:
+            flow.weight = weight
+            flow.key = flow.bound_bps / weight
+            changed.append(flow)
+    return changed
