@@ -139,7 +139,8 @@ def test_adapters_on_both_attention_projections_are_those_of_splitft():
     ("targets", "rank", "alpha", "sentence"),
     [
         ((), 4, 32.0, "needs at least one target"),
-        (("attn",), 4, 32.0, r"unknown LoRA target 'attn' \(allowed: c_attn, q"),
+        (("attn",), 4, 32.0, r"unknown LoRA target 'attn'.* \(allowed: c_attn, q"),
+        (("c_proj",), 4, 32.0, "LoRA target 'c_proj' could mean attn.c_proj or mlp.c_proj; name the one, or both"),
         (("c_attm",), 4, 32.0, r"did you mean 'c_attn'\?"),
         (("q", "q"), 4, 32.0, "named once, got q, q"),
         (("c_attn", "v"), 4, 32.0, "already holds q, k and v"),

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from simulator.scenario.paths import find_path, resolve_model
 from simulator.scenario.units import DURATION, NUMBER, POWER, RATE, SIZE, Kind, exact, format_share, parse_share
 from simulator.scenario.words import Word, show, unknown
+from simulator.workload import TARGETS, in_order
 
 MAX_WHOLE: Final = 2**63 - 1  # what an int64 holds
 DIGITS: Final = re.compile("[+-]?[0-9]+")
@@ -167,13 +168,10 @@ def betas(value: object) -> tuple[float, float]:
 
 
 def targets(value: object) -> tuple[str, ...]:
-    """The LoRA targets, in the order of the model: the fused projection, or queries and values."""
+    """The LoRA targets, in the order in which a forward pass meets them."""
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be [c_attn] or [q, v], got {show(value)}")
-    words = [one_of("target", ("c_attn", "q", "v"))(part) for part in value]
-    if sorted(words) not in (["c_attn"], ["q", "v"]):
-        raise ValueError(f"must be [c_attn] or [q, v], got [{', '.join(words)}]")
-    return tuple(sorted(words))
+        raise ValueError(f"must be a list of projections such as [c_attn] or [q, v], got {show(value)}")
+    return in_order([to_text(part) for part in value], TARGETS)
 
 
 def existing_path(value: object, info: ValidationInfo) -> str:

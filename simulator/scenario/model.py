@@ -64,7 +64,10 @@ class Model(Section):
 class Lora(Section):
     """The adapter."""
 
-    targets: Targets = Field(default=("c_attn",), description="[c_attn] (the fused projection) or [q, v]")
+    targets: Targets = Field(
+        default=("c_attn",),
+        description="projections of every block: c_attn, or q, k, v; attn.c_proj, mlp.c_fc, mlp.c_proj",
+    )
     rank: Count = Field(default=8, description="rank of the update, at most the model's width")
     alpha: Positive = Field(default=16.0, description="scale of the update; it is multiplied by alpha / rank")
 

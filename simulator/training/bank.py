@@ -19,11 +19,11 @@ from simulator.training.optim import AdamW, Moments, adamw_
 
 
 def initial_row(layout: Layout, rng: np.random.Generator, dtype: torch.dtype) -> Tensor:
-    """A fresh row [P]: A uniform in +-1/sqrt(D) (the Kaiming bound that PEFT uses), B zero, so the delta is zero."""
+    """A fresh row [P]: A uniform in +-1/sqrt(inputs) (the Kaiming bound of PEFT), B zero, so the delta is zero."""
     row_P = torch.zeros(layout.size, dtype=torch.float64)
-    bound = layout.width**-0.5
     for block in range(layout.first, layout.last):
-        for _, a_slice, _ in layout.matrices(block):
+        for piece, a_slice, _ in layout.matrices(block):
+            bound = piece.inputs**-0.5
             row_P[a_slice] = torch.from_numpy(rng.uniform(-bound, bound, a_slice.stop - a_slice.start))
     return row_P.to(dtype)
 
@@ -36,7 +36,7 @@ def rank_mask(layout: Layout, rank: int) -> Tensor:
     mask_P = torch.zeros(layout.size, dtype=torch.bool)
     for block in range(layout.first, layout.last):
         for piece, a_slice, b_slice in layout.matrices(block):
-            mask_P[a_slice.start : a_slice.start + rank * layout.width] = True
+            mask_P[a_slice.start : a_slice.start + rank * piece.inputs] = True
             mask_P[b_slice.start : b_slice.start + rank * piece.out] = True
     return mask_P
 
@@ -74,15 +74,15 @@ class AdapterRows:
         """Gradients [N, P] of the rows as they were given."""
         return self._buffer_NP * self._factors_NP
 
-    def stack(self, block: int, *, clients: int, start: int, num_rows: int) -> Stack:
-        """The first ``clients`` rows' adapters of a block, for the batch rows ``start`` .. ``start + num_rows - 1``."""
-        pieces, a_slices, b_slices = zip(*self.layout.matrices(block), strict=True)
-        rows, grads, width = self._rows_NP[:clients], self._buffer_NP[:clients], self.layout.width
+    def stack(self, block: int, module: str, *, clients: int, start: int, num_rows: int) -> Stack:
+        """The first ``clients`` rows' adapters of one projection, for the batch rows from ``start`` on."""
+        pieces, a_slices, b_slices = zip(*self.layout.matrices(block, module), strict=True)
+        rows, grads = self._rows_NP[:clients], self._buffer_NP[:clients]
         return Stack(
             pieces,
-            a=tuple(self._matrix(rows, part, width) for part in a_slices),
+            a=tuple(self._matrix(rows, part, piece.inputs) for piece, part in zip(pieces, a_slices, strict=True)),
             b=tuple(self._matrix(rows, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
-            da=tuple(self._matrix(grads, part, width) for part in a_slices),
+            da=tuple(self._matrix(grads, part, piece.inputs) for piece, part in zip(pieces, a_slices, strict=True)),
             db=tuple(self._matrix(grads, part, piece.out) for piece, part in zip(pieces, b_slices, strict=True)),
             start=start,
             num_rows=num_rows,

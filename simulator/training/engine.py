@@ -71,16 +71,13 @@ class Engine:
     ) -> None:
         """Draw the initial adapters from ``rng``; every client starts with the same ones, as in the published code."""
         self.model, self.data, self.clients, self.settings = model, data, clients, settings
-        width, dtype = model.head_VD.shape[1], model.head_VD.dtype
-        rank = max(settings.rank, *clients.ranks)
-        whole = Layout.of(settings.targets, blocks=range(model.num_blocks), width=width, rank=rank)
-        row_P = initial_row(whole, rng, dtype).to(model.head_VD.device)
+        rank, pieces = max(settings.rank, *clients.ranks), model.adapt(settings.targets)
+        whole = Layout.of(pieces, blocks=range(model.num_blocks), rank=rank)
+        row_P = initial_row(whole, rng, model.head_VD.dtype).to(model.head_VD.device)
         # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
-        self.client_layout = Layout.of(settings.targets, blocks=range(max(clients.splits)), width=width, rank=rank)
+        self.client_layout = Layout.of(pieces, blocks=range(max(clients.splits)), rank=rank)
         self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size].clone(), settings.rank)
-        self.server_layout = Layout.of(
-            settings.targets, blocks=range(min(clients.splits), model.num_blocks), width=width, rank=rank
-        )
+        self.server_layout = Layout.of(pieces, blocks=range(min(clients.splits), model.num_blocks), rank=rank)
         server_row_P = row_P[whole.size - self.server_layout.size :]
         self.server = ClientBank(self.server_layout, server_row_P, settings.rank)
         self.server_rows = self.server.rows([0], [settings.rank])
@@ -169,11 +166,14 @@ class Engine:
     def export(self) -> dict[str, bytes]:
         """The global adapters, as evaluated, in the files of a PEFT checkpoint; see `adapters.to_peft`."""
         split = self._global_split
-        device = Part(self.client_layout, self._global_row(), range(split))
-        server = Part(self.server_layout, self.server.params(self.server_rows)[0], range(split, self.model.num_blocks))
-        rank, settings = self.client_layout.rank, self.settings  # some device's rank may be above lora.rank
-        alpha = settings.alpha * rank / settings.rank
-        return to_peft([device, server], rank=rank, alpha=alpha, base_model=settings.base_model)
+        scale = self.settings.alpha / self.settings.rank  # that of an average, whatever the devices' ranks
+        device = Part(self.client_layout, self._global_row(), range(split), max(self.clients.ranks), scale)
+        return to_peft([device, self._server_part(split)], self.model.config, base_model=self.settings.base_model)
+
+    def _server_part(self, split: int) -> Part:
+        row_P, rank = self.server.params(self.server_rows)[0], self.settings.rank
+        blocks = range(split, self.model.num_blocks)
+        return Part(self.server_layout, row_P, blocks, rank, self.settings.alpha / rank)
 
     @property
     def _global_split(self) -> int:

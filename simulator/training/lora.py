@@ -75,12 +75,15 @@ class StackedLora(torch.autograd.Function):
         x_RTD: Tensor,
         anchor: Tensor,
         weight_DO: Tensor,
-        bias_O: Tensor,
+        bias_O: Tensor | None,
         stacks: tuple[Stack, ...],
     ) -> Tensor:
         """Project all rows; see the class."""
         rows, tokens, width = x_RTD.shape
-        y_RTO = torch.addmm(bias_O, x_RTD.reshape(-1, width), weight_DO).view(rows, tokens, -1)
+        x_RTD = x_RTD.contiguous()
+        flat = x_RTD.view(-1, width)
+        product = torch.mm(flat, weight_DO) if bias_O is None else torch.addmm(bias_O, flat, weight_DO)
+        y_RTO = product.view(rows, tokens, -1)
         hidden = [h for stack in stacks for h in stack.add_deltas(x_RTD, y_RTO)]
         ctx.save_for_backward(x_RTD, weight_DO, *hidden)
         ctx.stacks = stacks
@@ -100,15 +103,15 @@ class StackedLora(torch.autograd.Function):
 
 
 class LoraProjection(nn.Module):
-    """Stands in for a GPT-2 ``Conv1D``: its frozen weight [D, O] and bias [O], and the adapters of the current pass."""
+    """Stands in for a projection: its frozen weight [D, O] and bias [O], and the adapters of the current pass."""
 
     anchor: Tensor
 
-    def __init__(self, weight_DO: Tensor, bias_O: Tensor) -> None:
-        """Take over the frozen weight and bias of the projection that is replaced."""
+    def __init__(self, weight_DO: Tensor, bias_O: Tensor | None) -> None:
+        """Take over the frozen weight (a transposed view will do) and the bias of the projection that is replaced."""
         super().__init__()
         self.weight = nn.Parameter(weight_DO.detach(), requires_grad=False)
-        self.bias = nn.Parameter(bias_O.detach(), requires_grad=False)
+        self.bias = None if bias_O is None else nn.Parameter(bias_O.detach(), requires_grad=False)
         self.register_buffer("anchor", weight_DO.new_empty(0).requires_grad_(), persistent=False)
         self.stacks: tuple[Stack, ...] = ()
 

@@ -1,4 +1,4 @@
-"""A GPT-2 whose blocks serve devices and server alike: one frozen base, one pass from embedding to loss.
+"""A decoder whose blocks serve devices and server alike: one frozen base, one pass from embedding to loss.
 
 There is one copy of the weights. "Split after block k" means that for a client's rows the blocks 0 .. k-1 use that
 client's adapters and the rest use the server's. Because the base is the same on both sides this is exactly what two
@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from simulator.training.bank import AdapterRows
 from simulator.training.cut import Codec, cut
+from simulator.training.families import chosen, family_of
+from simulator.training.layout import Piece
 from simulator.training.lora import LoraProjection
 from simulator.training.loss import head_loss
 
@@ -51,22 +52,34 @@ class Cohort:
 
 
 class SplitModel:
-    """The frozen GPT-2 with a `LoraProjection` in place of every block's ``c_attn``."""
+    """The frozen model with a `LoraProjection` in place of every projection that carries an adapter."""
 
-    def __init__(self, gpt2: GPT2LMHeadModel) -> None:
-        """Take over a loaded model: freeze it, switch dropout off, swap the projections in."""
-        self.gpt2 = gpt2.eval().requires_grad_(False)
-        self.embedding: nn.Embedding = gpt2.transformer.wte
-        self.positions: nn.Embedding = gpt2.transformer.wpe
-        self.blocks: Sequence[nn.Module] = list(gpt2.transformer.h)
-        self.final_norm: nn.Module = gpt2.transformer.ln_f
-        self.head_VD: Tensor = gpt2.lm_head.weight
-        self.projections: list[LoraProjection] = []
-        for block in gpt2.transformer.h:
-            # Conv1D keeps its weight as [in, out]; the tanh GELU in one kernel equals NewGELU to rounding.
-            block.attn.c_attn = LoraProjection(block.attn.c_attn.weight, block.attn.c_attn.bias)
-            block.mlp.act = nn.GELU(approximate="tanh")
-            self.projections.append(block.attn.c_attn)
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Take over a loaded model of a known family: freeze it, switch dropout off."""
+        self.model = model.eval().requires_grad_(False)
+        self.config = model.config
+        self.family = family_of(model.config)
+        self.blocks: Sequence[nn.Module] = list(model.get_submodule(self.family.blocks))
+        self.final_norm: nn.Module = self.family.norm(model)
+        self.head_VD: Tensor = self.family.head(model)
+        self.projections: list[dict[str, LoraProjection]] = [{} for _ in self.blocks]
+        for block in self.blocks:
+            self.family.tune(block)
+
+    def adapt(self, targets: Sequence[str]) -> tuple[Piece, ...]:
+        """Make room for adapters on these targets of every block; returns their pieces, in the order of a pass.
+
+        Raises ValueError for a target that this family does not have, and for two that overlap.
+        """
+        pieces = chosen(self.family, self.config, targets)
+        for block, known in zip(self.blocks, self.projections, strict=True):
+            for piece in pieces:
+                if piece.module not in known:
+                    parent, _, name = piece.module.rpartition(".")
+                    weight_DO, bias_O = self.family.frozen(block.get_submodule(piece.module))
+                    known[piece.module] = LoraProjection(weight_DO, bias_O)
+                    setattr(block.get_submodule(parent), name, known[piece.module])
+        return pieces
 
     @property
     def num_blocks(self) -> int:
@@ -81,20 +94,14 @@ class SplitModel:
         ``upload`` changes activations at the cut, ``download`` their gradients; both rows [n, T, D] at once.
         """
         self._install(cohort, batch.ids_RT.shape[0])
-        h_RTD = self.embed(batch.ids_RT)
+        h_RTD, beside = self.family.embed(self.model, batch.ids_RT)
         for index in range(self.num_blocks + 1):
             start, rows = cohort.cut_rows(index)
             if rows and (upload or download):
                 h_RTD = cut(h_RTD, start, rows, upload=upload or _lossless, download=download or _lossless)
             if index < self.num_blocks:
-                h_RTD = self.blocks[index](h_RTD)
+                h_RTD = self.blocks[index](h_RTD, **beside)
         return self.loss_at_labels(h_RTD, batch)
-
-    def embed(self, ids_RT: Tensor) -> Tensor:
-        """Token plus position embeddings [R, T, D]."""
-        where_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
-        h_RTD: Tensor = self.embedding(ids_RT) + self.positions(where_T)
-        return h_RTD
 
     def loss_at_labels(self, h_RTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Last layer norm, head and cross-entropy, at label positions only."""
@@ -103,15 +110,17 @@ class SplitModel:
 
     def _install(self, cohort: Cohort, num_rows: int) -> None:
         """Hand every block the adapters of this pass."""
-        for index, projection in enumerate(self.projections):
+        for index, projections in enumerate(self.projections):
             clients = cohort.on_device(index)
             mine = clients * cohort.sequences
-            stacks = []
-            if clients:
-                stacks.append(cohort.clients.stack(index, clients=clients, start=0, num_rows=mine))
-            if mine < num_rows:
-                stacks.append(cohort.server.stack(index, clients=1, start=mine, num_rows=num_rows - mine))
-            projection.stacks = tuple(stacks)
+            for module, projection in projections.items():
+                stacks = []
+                if clients and module in cohort.clients.layout.modules:
+                    stacks.append(cohort.clients.stack(index, module, clients=clients, start=0, num_rows=mine))
+                if mine < num_rows and module in cohort.server.layout.modules:
+                    rest = num_rows - mine
+                    stacks.append(cohort.server.stack(index, module, clients=1, start=mine, num_rows=rest))
+                projection.stacks = tuple(stacks)
 
 
 def _lossless(x: Tensor) -> Tensor:

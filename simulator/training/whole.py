@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from simulator.training.engine import Engine, Sequences
 from simulator.training.layout import Layout
@@ -32,16 +32,24 @@ class Truth:
 class Whole:
     """A client's adapters in front of its cut, the server's behind, in one unsplit model."""
 
-    def __init__(self, gpt2: GPT2LMHeadModel, engine: Engine) -> None:
+    def __init__(self, model: PreTrainedModel, engine: Engine) -> None:
         """Put PEFT's adapters on a fresh copy of the model that ``engine`` trains; the model is changed."""
         self._engine = engine
         # The q,v form is exactly a c_attn adapter of twice the rank whose B is block diagonal.
-        self._pairs = len(engine.settings.targets)
-        rank = engine.client_layout.rank * self._pairs
-        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=["c_attn"], fan_in_fan_out=True, lora_dropout=0.0)
+        layout, family = engine.client_layout, engine.model.family
+        ranks = {module: layout.rank * len(layout.pieces_of(module)) for module in layout.modules}
+        config = LoraConfig(
+            r=layout.rank,
+            lora_alpha=layout.rank,  # alpha / r is 1: the engine's scale goes into B
+            rank_pattern=ranks,
+            alpha_pattern=ranks,
+            target_modules=list(layout.modules),
+            fan_in_fan_out=family.fan_in_fan_out,
+            lora_dropout=0.0,
+        )
         with warnings.catch_warnings():  # of transformers, about its own code
             warnings.simplefilter("ignore", FutureWarning)
-            self.model = get_peft_model(gpt2, config).to(next(gpt2.parameters()).dtype).eval()
+            self.model = get_peft_model(model, config).to(next(model.parameters()).dtype).eval()
 
     def step(self, devices: Sequence[int], batches: Sequence[Sequences], clients_NP: Tensor, server_P: Tensor) -> Truth:
         """Loss and gradients of a cohort with these rows of parameters."""
@@ -77,24 +85,28 @@ class Whole:
             self.load(block, row_P, layout, rank)
 
     def load(self, block: int, row_P: Tensor, layout: Layout, rank: int) -> None:
-        """Copy one block's adapter out of a flat row into PEFT's matrices; the scale alpha / r goes into B."""
-        a, b = [], row_P.new_zeros(3 * layout.width, layout.rank * self._pairs)
-        for index, (piece, a_slice, b_slice) in enumerate(layout.matrices(block)):
-            a.append(row_P[a_slice].view(layout.rank, layout.width))
-            columns = slice(index * layout.rank, (index + 1) * layout.rank)
-            b[piece.offset : piece.offset + piece.out, columns] = row_P[b_slice].view(layout.rank, piece.out).T
-        self._matrix(block, "lora_A").data.copy_(torch.cat(a))
-        self._matrix(block, "lora_B").data.copy_(b * (self._engine.settings.alpha / rank))
+        """Copy one block's adapters out of a flat row into PEFT's matrices; the scale alpha / r goes into B."""
+        for module in layout.modules:
+            lora_a, lora_b = self._weights(block, module)
+            lora_b.data.zero_()
+            for index, (piece, a_slice, b_slice) in enumerate(layout.matrices(block, module)):
+                part = slice(index * layout.rank, (index + 1) * layout.rank)
+                lora_a.data[part] = row_P[a_slice].view(layout.rank, piece.inputs)
+                b = row_P[b_slice].view(layout.rank, piece.out).T * (self._engine.settings.alpha / rank)
+                lora_b.data[piece.offset : piece.offset + piece.out, part] = b
 
     def _read(self, block: int, gradient_P: Tensor, layout: Layout, rank: int) -> None:
         """Add the gradients of PEFT's matrices to a flat row: the reverse of `load`."""
-        a_grad, b_grad = self._matrix(block, "lora_A").grad, self._matrix(block, "lora_B").grad
-        for index, (piece, a_slice, b_slice) in enumerate(layout.matrices(block)):
-            part = slice(index * layout.rank, (index + 1) * layout.rank)
-            gradient_P[a_slice] += a_grad[part].reshape(-1)
-            scaled = b_grad[piece.offset : piece.offset + piece.out, part] * (self._engine.settings.alpha / rank)
-            gradient_P[b_slice] += scaled.T.reshape(-1)
+        for module in layout.modules:
+            lora_a, lora_b = self._weights(block, module)
+            for index, (piece, a_slice, b_slice) in enumerate(layout.matrices(block, module)):
+                part = slice(index * layout.rank, (index + 1) * layout.rank)
+                gradient_P[a_slice] += lora_a.grad[part].reshape(-1)
+                b_grad = lora_b.grad[piece.offset : piece.offset + piece.out, part]
+                gradient_P[b_slice] += (b_grad * (self._engine.settings.alpha / rank)).T.reshape(-1)
 
-    def _matrix(self, block: int, name: str) -> Any:  # noqa: ANN401 -- PEFT carries no types
-        layer = self.model.base_model.model.transformer.h[block].attn.c_attn
-        return getattr(layer, name)["default"].weight
+    def _weights(self, block: int, module: str) -> tuple[Any, Any]:
+        """PEFT's A [r, in] and B [out, r] of one projection."""
+        name = f"{self._engine.model.family.blocks}.{block}.{module}"
+        layer = self.model.base_model.model.get_submodule(name)
+        return layer.lora_A["default"].weight, layer.lora_B["default"].weight

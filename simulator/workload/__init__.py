@@ -4,7 +4,7 @@
 ``split`` puts them together as a ``SplitWorkload``. Nothing here loads torch or weights.
 """
 
-from simulator.workload.lora import TARGETS, Lora
+from simulator.workload.lora import TARGETS, Lora, in_order
 from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
 from simulator.workload.split import ParameterCounts, SplitWorkload, aggregation_work, server_work
@@ -19,6 +19,7 @@ __all__ = [
     "SplitWorkload",
     "aggregation_work",
     "client_memory",
+    "in_order",
     "saved_activation_bytes",
     "server_memory",
     "server_work",

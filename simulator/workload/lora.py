@@ -5,7 +5,7 @@ r x out numbers (Hu et al. 2021, arXiv 2106.09685).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from simulator.workload.shapes import ModelShape
 
-__all__ = ["TARGETS", "Lora"]
+__all__ = ["TARGETS", "Lora", "in_order"]
 
 Projection = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 
@@ -32,6 +32,34 @@ TARGETS: Final[Mapping[str, Projection]] = MappingProxyType(
 values (PEFT's form); ``q``, ``k``, ``v`` are one each, on their third of c_attn (the SplitLoRA code uses q and v)."""
 
 
+def in_order(targets: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:
+    """Targets in the order of ``allowed``, which is that of a forward pass.
+
+    Raises ValueError for no target, one that is not allowed or ambiguous, one named twice, and c_attn together with its
+    parts.
+    """
+    names = list(allowed)
+    if not targets:
+        raise ValueError(f"LoRA needs at least one target (allowed: {', '.join(names)}), got none")
+    for target in targets:
+        if target not in names:
+            raise ValueError(_unknown(target, names))
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"each LoRA target may be named once, got {', '.join(targets)}")
+    if "c_attn" in targets and {"q", "k", "v"} & set(targets):
+        raise ValueError(f"c_attn already holds q, k and v; name one form of them, got {', '.join(targets)}")
+    return tuple(name for name in names if name in targets)
+
+
+def _unknown(target: str, names: list[str]) -> str:
+    meant = [name for name in names if name.rpartition(".")[2] == target]  # PEFT matches the ends of names
+    if len(meant) > 1:
+        return f"LoRA target {target!r} could mean {' or '.join(meant)}; name the one, or both"
+    guess = meant or get_close_matches(target, names, n=1)
+    did_you_mean = f"; did you mean {guess[0]!r}?" if guess else ""
+    return f"unknown LoRA target {target!r}{did_you_mean} (allowed: {', '.join(names)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Lora:
     """Which projections of every block carry an adapter, of which rank and scale.
@@ -48,17 +76,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         """Refuse adapters that cannot be."""
-        if not self.targets:
-            raise ValueError(f"LoRA needs at least one target (allowed: {', '.join(TARGETS)}), got none")
-        for target in self.targets:
-            if target not in TARGETS:
-                guess = get_close_matches(target, TARGETS, n=1)
-                did_you_mean = f"; did you mean {guess[0]!r}?" if guess else ""
-                raise ValueError(f"unknown LoRA target {target!r} (allowed: {', '.join(TARGETS)}){did_you_mean}")
-        if len(set(self.targets)) < len(self.targets):
-            raise ValueError(f"each LoRA target may be named once, got {', '.join(self.targets)}")
-        if "c_attn" in self.targets and {"q", "k", "v"} & set(self.targets):
-            raise ValueError(f"c_attn already holds q, k and v; name one form of them, got {', '.join(self.targets)}")
+        in_order(self.targets, TARGETS)
         if self.rank < 1:
             raise ValueError(f"the rank of LoRA must be >= 1, got {self.rank}")
         if not (self.alpha > 0 and math.isfinite(self.alpha)):

@@ -76,10 +76,12 @@ REFUSED = [
      "s.yaml:2: data.partition: unknown partition 'dirichle'; did you mean 'dirichlet'? (allowed: iid, dirichlet)"),
     (("seed: 7", "data: {alpha: null}"), "s.yaml:2: data.alpha: must be a number, got nothing (null)"),
     (("seed: 7", "lora: {targets: [c_attn, q]}"),
-     "s.yaml:2: lora.targets: must be [c_attn] or [q, v], got [c_attn, q]"),
+     "s.yaml:2: lora.targets: c_attn already holds q, k and v; name one form of them, got c_attn, q"),
     (("seed: 7", "lora: {targets: [c_atn]}"),
-     "s.yaml:2: lora.targets: unknown target 'c_atn'; did you mean 'c_attn'? (allowed: c_attn, q, v)"),
-    (("seed: 7", "lora: {targets: q}"), "s.yaml:2: lora.targets: must be [c_attn] or [q, v], got 'q'"),
+     "s.yaml:2: lora.targets: unknown LoRA target 'c_atn'; did you mean 'c_attn'? "
+     "(allowed: c_attn, q, k, v, attn.c_proj, mlp.c_fc, mlp.c_proj)"),
+    (("seed: 7", "lora: {targets: q}"),
+     "s.yaml:2: lora.targets: must be a list of projections such as [c_attn] or [q, v], got 'q'"),
     # names of other things
     (("access: wifi", "access: wfi"),
      "s.yaml:17: devices[1].access: unknown access class 'wfi'; did you mean 'wifi'? (allowed: lte, wifi)"),

@@ -66,7 +66,9 @@ def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, group_token
     masks = torch.stack([engine.bank.mask(rank) for rank in ranks])
     engine.bank.overwrite(rows, (engine.bank.params(rows) + noise) * masks)
     noise = torch.randn(1, engine.server_layout.size, generator=rng, dtype=torch.float64).to(dtype) * 0.1
-    engine.server.overwrite(engine.server_rows, engine.server.params(engine.server_rows) + noise)
+    engine.server.overwrite(
+        engine.server_rows, (engine.server.params(engine.server_rows) + noise) * engine.server.mask(settings.rank)
+    )
     return SimpleNamespace(engine=engine, whole=Whole(gpt2, engine), devices=devices, rows=rows, masks=masks)
 
 

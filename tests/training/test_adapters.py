@@ -8,7 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 
-TARGETS = [("c_attn",), ("q", "v")]
+TARGETS = [
+    ("c_attn",), ("q", "v"), ("mlp.c_proj",), ("q", "v", "mlp.c_fc"),
+    ("c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("targets", TARGETS)
@@ -27,7 +30,9 @@ def test_peft_on_the_whole_model_has_the_loss_that_the_engine_evaluates(world, t
         (tmp_path / name).write_bytes(data)
     base = copy.deepcopy(scene.whole.model.base_model.model)
     for block in base.transformer.h:  # take the reference's adapters out again
-        block.attn.c_attn = block.attn.c_attn.base_layer
+        for module in engine.client_layout.modules:
+            parent, _, name = module.rpartition(".")
+            setattr(block.get_submodule(parent), name, block.get_submodule(module).base_layer)
     whole = PeftModel.from_pretrained(base, tmp_path).to(torch.float64).eval()
     data = engine.data.validation()
     with torch.no_grad():

@@ -8,7 +8,9 @@ import torch
 
 from simulator.training.optim import AdamW
 
-FORMS = [("c_attn",), ("q", "v")]
+EVERYWHERE = ("c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+FORMS = [("c_attn",), ("q", "v"), EVERYWHERE]
+OTHERS = [("q", "k", "v"), ("k",), ("attn.c_proj",), ("mlp.c_fc",), ("mlp.c_proj",), ("v", "mlp.c_proj")]
 MIXED = ([5, 2, 9, 1, 12, 0], [8, 4, 8, 2, 8, 8])
 
 
@@ -44,16 +46,53 @@ def test_split_training_of_three_clients_has_the_gradients_of_the_whole_model(wo
     assert max(differences) < 1e-12
 
 
-@pytest.mark.parametrize("targets", FORMS)
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", OTHERS)
+@pytest.mark.parametrize("split", range(13))
+def test_any_choice_of_projections_has_them_at_every_split(world, split, targets):
+    assert max(compare_one_step(world([split] * 3, [4] * 3, targets=targets))) < 1e-12
+
+
+@pytest.mark.parametrize("targets", [("q", "v"), EVERYWHERE])
 @pytest.mark.parametrize("split", range(13))
 def test_the_same_holds_in_single_precision_to_1e_5(world, split, targets):
     differences = compare_one_step(world([split] * 3, [4] * 3, targets=targets, dtype=torch.float32))
     assert max(differences) < 1e-5
 
 
-@pytest.mark.parametrize("targets", FORMS)
+@pytest.mark.parametrize("targets", FORMS + OTHERS)
 def test_clients_with_different_splits_and_ranks_share_one_pass(world, targets):
     assert max(compare_one_step(world(*MIXED, targets=targets))) < 1e-12
+
+
+@pytest.mark.parametrize("targets", FORMS + OTHERS)
+def test_the_same_holds_for_mixed_clients_in_single_precision(world, targets):
+    assert max(compare_one_step(world(*MIXED, targets=targets, dtype=torch.float32))) < 1e-5
+
+
+def test_the_order_in_which_targets_are_named_changes_nothing(world):
+    one, other = world(*MIXED, targets=("q", "mlp.c_fc")).engine, world(*MIXED, targets=("mlp.c_fc", "q")).engine
+    assert torch.equal(one.bank.global_row_P, other.bank.global_row_P)
+
+
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        (("c_proj",), r"LoRA target 'c_proj' could mean attn.c_proj or mlp.c_proj; name the one, or both"),
+        (("c_fc",), r"unknown LoRA target 'c_fc'; did you mean 'mlp.c_fc'\? \(allowed: c_attn, q, k, v, attn.c_proj"),
+        (("c_attn", "q"), "c_attn already holds q, k and v"),
+        ((), "LoRA needs at least one target"),
+    ],
+)
+def test_a_target_that_is_not_there_is_refused_with_what_would_fit(world, targets, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        world([1], [4], targets=targets)
+
+
+@pytest.mark.parametrize("rank", [0, 33])
+def test_a_rank_that_the_model_has_no_room_for_is_refused(world, rank):
+    with pytest.raises(ValueError, match=rf"lora rank must be in 1..32 \(the narrower side of c_attn\), got {rank}"):
+        world([1], [rank or 0], rank=rank or None)
 
 
 def test_cutting_a_cohort_into_groups_changes_nothing(world):
