@@ -1,7 +1,7 @@
 """Capacity of a link over time, as piecewise-constant functions of absolute time in seconds.
 
-Units: bits per second and seconds. Not modelled here: capacity that depends on load, distance or chance; such
-sources (traces, Markov chains, radio channels) only have to offer the `Capacity` protocol.
+Units: bits per second and seconds. Recordings are read by `netmodels.traces`; capacities that vary by chance are drawn
+by `netmodels.markov` and `netmodels.wireless`. Not modelled: capacity that depends on load.
 """
 
 import math
@@ -59,8 +59,8 @@ class Steps:
 
     Without `period_s` the last value stays for ever; with it, the staircase starts again every `period_s` seconds.
     Zero is a legal value: flows stall there. Before time 0 the first value holds.
-    Raises ValueError unless the times start at 0 and increase, the values are finite and >= 0, and the period is
-    beyond the last time.
+    Raises ValueError unless the times start at 0 and increase, the values are finite and >= 0 and not all of them 0,
+    and the period is beyond the last time.
     """
 
     times_s: Sequence[float]
@@ -115,6 +115,38 @@ class Steps:
         return index, lap
 
 
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """Another capacity, seen from `offset_s` seconds after its beginning: many devices on one recording.
+
+    Raises ValueError for a negative or not finite offset.
+    """
+
+    capacity: Capacity
+    offset_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.offset_s < math.inf:
+            raise ValueError(f"an offset must be finite and >= 0 s, got {self.offset_s!r}")
+
+    @property
+    def peak_bps(self) -> float:
+        """That of the other capacity."""
+        return self.capacity.peak_bps
+
+    def at(self, t_s: float) -> float:
+        """Bits per second at `t_s`."""
+        return self.capacity.at(t_s + self.offset_s)
+
+    def next_change_s(self, t_s: float) -> float:
+        """The next time strictly after `t_s` at which the value may change; infinity if there is none."""
+        there_s = self.capacity.next_change_s(t_s + self.offset_s)
+        change_s = there_s - self.offset_s
+        while change_s + self.offset_s < there_s:  # by rounding it would be announced before it is in force
+            change_s = math.nextafter(change_s, math.inf)
+        return change_s
+
+
 def _check_steps(times_s: Sequence[float], values_bps: Sequence[float], period_s: float | None) -> None:
     if not times_s or len(times_s) != len(values_bps):
         raise ValueError(f"steps need one value per time and at least one, got {len(values_bps)} for {len(times_s)}")
@@ -126,5 +158,7 @@ def _check_steps(times_s: Sequence[float], values_bps: Sequence[float], period_s
     for time_s, value_bps in zip(times_s, values_bps, strict=True):
         if not 0 <= value_bps < math.inf:
             raise ValueError(f"a capacity must be finite and >= 0 bit/s, got {value_bps!r} from {time_s!r} s on")
+    if not any(values_bps):
+        raise ValueError("a capacity of 0 bit/s at all times carries nothing for ever")
     if period_s is not None and not times_s[-1] < period_s < math.inf:
         raise ValueError(f"the period must be beyond the last step at {times_s[-1]!r} s and finite, got {period_s!r}")
