@@ -74,12 +74,11 @@ def hidden_lag1(rates: Quantiles, lag1: float) -> float:
 
 
 def _path(hidden: float, seed: int, block: int, steps: int) -> NDArray[np.float64]:
-    """The values of z in one block: from its own first value to the first of the next block, both known without
-    what is before.
+    """The values of z in one block: from its own first value to the first of the next block.
 
-    First values of blocks are independent (their autocorrelation is below 1e-9). A path drawn freely from the first is
-    bent so that it meets the next: z(j) + c(j) (next - z(steps)), with c(j) the regression of z(j) on z(steps). That is
-    an exact draw from the process given both ends.
+    Both are known without what is before: first values of blocks are independent (their autocorrelation is below 1e-9).
+    A path drawn freely from the first is bent so that it meets the next: z(j) + c(j) (next - z(steps)), with c(j) the
+    regression of z(j) on z(steps). That is an exact draw from the process given both ends.
     """
     drawn = generator(seed, block).standard_normal(steps + 1)
     following = float(generator(seed, block + 1).standard_normal(1)[0])
