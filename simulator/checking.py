@@ -16,6 +16,7 @@ from devices.format import short_bytes
 from devices.memory import available_bytes
 from simulator import world
 from simulator.actors import Machine
+from simulator.fitting import placements, workload
 from simulator.fleet import members
 from simulator.scenario import Scenario, load
 from simulator.views.format import duration, size
@@ -45,8 +46,9 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
 def _groups(scenario: Scenario) -> list[dict[str, Any]]:
     """What one step costs on each group's profile, at speed 1."""
     rows = []
-    for group in scenario.groups:
-        costs = world.workload(scenario, split=group.split, rank=group.rank)
+    for place in placements(scenario):
+        group, split = place.group, place.split
+        costs = workload(scenario, split=group.split if split is None else split, rank=group.rank)
         profile = find(group.profile)
         machine = Machine(profile)
         rows.append(
@@ -54,7 +56,8 @@ def _groups(scenario: Scenario) -> list[dict[str, Any]]:
                 "name": group.name,
                 "profile": profile.id,
                 "count": group.count,
-                "split": group.split,
+                "split": split,
+                "out_of_memory": None if place.as_asked else str(place),
                 "rank": group.rank,
                 "forward_s": machine.seconds(costs.client_forward),
                 "backward_s": machine.seconds(costs.client_backward),
@@ -78,7 +81,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         table.add_row(
             f"{row['count']} {row['name']}",
             row["profile"],
-            f"{row['split']}, r {row['rank']}",
+            "dropped" if row["split"] is None else f"{row['split']}, r {row['rank']}",
             duration(row["forward_s"] + row["backward_s"]),
             size(row["activation_bytes"]),
             size(row["gradient_bytes"]),
@@ -86,6 +89,9 @@ def show(result: dict[str, Any], console: Console) -> None:
             short_bytes(row["usable_bytes"]),
         )
     console.print(table)
+    for row in result["groups"]:
+        if row["out_of_memory"]:
+            console.print(f"out of memory: {row['out_of_memory']}", style="yellow", highlight=False)
     console.print(_proof(result))
 
 

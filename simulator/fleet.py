@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from devices.catalog import find
@@ -12,6 +12,7 @@ from devices.profile import Profile
 from devices.spread import speed_factors
 from netmodels.capacity import Constant
 from netmodels.topology import Pipe, Topology
+from simulator.fitting import Placement, placements
 from simulator.scenario import Access, Group, Pair, Scenario
 from simulator.streams import stream
 
@@ -36,18 +37,20 @@ class Member:
     cell: str | None
 
 
-def members(scenario: Scenario) -> list[Member]:
-    """Every device, in the order of the groups.
+def members(scenario: Scenario, placed: Sequence[Placement] | None = None) -> list[Member]:
+    """Every device that takes part, in the order of the groups, with the split it can hold.
 
     Speeds and rates are drawn from streams named after the group, one draw per device in turn: changing one group, or
-    appending devices to it, leaves everybody else's speed and rates as they were.
+    appending devices to it, leaves everybody else's speed and rates as they were. So does dropping one for want of
+    memory, and it keeps its place in its cell.
     """
-    return list(_members(scenario))
+    return list(_members(scenario, placements(scenario) if placed is None else placed))
 
 
-def _members(scenario: Scenario) -> Iterator[Member]:
+def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member]:
     index, dealt = 0, Counter[str]()
-    for group in scenario.groups:
+    for place in placed:
+        group = place.group
         profile = find(group.profile)
         throttle = throttle_of(profile) if group.heat else NEVER
         access = scenario.network.access[group.access]
@@ -56,6 +59,9 @@ def _members(scenario: Scenario) -> Iterator[Member]:
         down = speed_factors(stream(scenario.seed, "downlink", group.name), group.count, access.spread)
         digits = len(str(group.count))
         for number in range(group.count):
+            cell = _cell_name(scenario, group, dealt)
+            if place.split is None:
+                continue
             yield Member(
                 index,
                 group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}",
@@ -64,10 +70,10 @@ def _members(scenario: Scenario) -> Iterator[Member]:
                 float(speeds[number]) * (1 - group.background),
                 group.jitter,
                 throttle,
-                group.split,
+                place.split,
                 group.rank,
                 _access_pipe(access, float(up[number]), float(down[number])),
-                _cell_name(scenario, group, dealt),
+                cell,
             )
             index += 1
 

@@ -48,9 +48,9 @@ class Rounds:
         self._finished: dict[int, int] = defaultdict(int)
         self._end_s = 0.0
 
-    def begin(self) -> None:
-        """Note the state before training."""
-        self._write(0, 0.0, Loss(math.nan, 0), self._numerics.evaluate(), "")
+    def begin(self, *, dropped: int = 0) -> None:
+        """Note the state before training, and how many devices were dropped before the first round."""
+        self._write(0, 0.0, Loss(math.nan, 0), self._numerics.evaluate(), "", dropped=dropped)
 
     def trained(self, round: int, loss: Loss) -> None:
         """Note the loss of a server step of a round."""
@@ -72,14 +72,14 @@ class Rounds:
                     )
             self._write(round, now_s, train, held_out, device)
 
-    def _write(self, number: int, end_s: float, train: Loss, held_out: Loss, slowest: str) -> None:
+    def _write(self, number: int, end_s: float, train: Loss, held_out: Loss, slowest: str, *, dropped: int = 0) -> None:
         up, down = self._record.bytes_of_round[number]
         row = RoundRow(
             number,
             self._end_s,
             end_s,
             self._participants,
-            0,
+            dropped,
             train.mean,
             held_out.mean,
             math.exp(min(held_out.mean, MOST_NATS)),

@@ -14,6 +14,7 @@ from devices.catalog import find
 from simulator import world
 from simulator.clock import HorizonReached, Stalled
 from simulator.failure import Interrupted, RunFailed
+from simulator.fitting import placements
 from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
 from simulator.scenario import Scenario, dump, load
 from simulator.views.choose import choose_view
@@ -90,20 +91,23 @@ def _again(folder: RunFolder, *, timing_only: bool) -> str:
 
 def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
     """What a view shows of a scenario."""
-    splits = sorted({group.split for group in scenario.groups})
+    placed = placements(scenario)
+    kept = [place for place in placed if place.split is not None]
+    splits = sorted({place.split for place in placed if place.split is not None})
     server = find(scenario.server.profile)
     return RunInfo(
         name=scenario.name,
         algorithm=scenario.algorithm,
         rounds=scenario.training.rounds,
-        num_devices=scenario.fleet_size,
+        num_devices=sum(place.group.count for place in kept),
         model=f"{scenario.timed_model}, timing only" if timing_only else scenario.model.name,
         timed_as=None if timing_only else scenario.model.timed_as,
         split=f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0]),
         network=scenario.network.model,
         server=server.name if scenario.server.speed == 1 else f"{scenario.server.speed:g} x {server.name}",
         seed=scenario.seed,
-        groups=[Group(group.name, group.profile, group.count, group.access) for group in scenario.groups],
+        groups=[Group(place.group.name, place.group.profile, place.group.count, place.group.access) for place in kept],
+        notes=[f"out of memory: {place}" for place in placed if not place.as_asked],
     )
 
 

@@ -18,12 +18,12 @@ from simulator.actors import Actor, Device, Jitter, Machine
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
+from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.record import Observer, Record
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Scenario
 from simulator.transport import SimulatedTransport
-from simulator.workload import Lora, SplitWorkload, shape_of
 
 MOST_DEVICES: Final = 100_000
 
@@ -37,27 +37,21 @@ class Outcome:
     adapter: Mapping[str, bytes]  # files of a PEFT checkpoint; none where nothing was trained
 
 
-def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
-    """What a device with this split and rank computes, sends and holds: that of the timed model."""
-    lora = Lora(tuple(scenario.lora.targets), rank, scenario.lora.alpha)
-    training = scenario.training
-    return SplitWorkload(shape_of(scenario.timed_model), lora, split, training.batch, training.tokens)
-
-
 def check_feasible(scenario: Scenario) -> None:
     """Refuse a fleet that is too large to simulate one by one, or of which somebody cannot hold its part.
 
-    Raises ValueError; `devices.memory.DoesNotFit` where the bytes of a device or of the server do not suffice.
+    Raises ValueError; `devices.memory.DoesNotFit` where the bytes of the server do not suffice, or those of a device
+    and ``memory.on_oom`` knows no way out.
     """
     if scenario.fleet_size > MOST_DEVICES:
         raise ValueError(f"devices: at most {MOST_DEVICES:,} can be simulated one by one, got {scenario.fleet_size:,}")
-    costs = [workload(scenario, split=group.split, rank=group.rank) for group in scenario.groups]
-    demands = [
-        Demand(name=group.name, profile=find(group.profile), need=cost.client_memory, count=group.count)
-        for group, cost in zip(scenario.groups, costs, strict=True)
+    needs = [
+        workload(scenario, split=place.split, rank=place.group.rank).server_memory
+        for place in placements(scenario)
+        if place.split is not None
     ]
-    largest = max((cost.server_memory for cost in costs), key=lambda need: sum(need.values()))
-    check_fleet([*demands, Demand(name="server", profile=find(scenario.server.profile), need=largest)])
+    largest = max(needs, key=lambda need: sum(need.values()))
+    check_fleet([Demand(name="server", profile=find(scenario.server.profile), need=largest)])
 
 
 def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
@@ -69,7 +63,9 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     started = time.perf_counter()
     record = Record(observers)
     check_feasible(scenario)
-    crew = fleet.members(scenario)
+    placed = placements(scenario)
+    crew = fleet.members(scenario, placed)
+    left_out = scenario.fleet_size - len(crew)
     if timing_only:
         numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
         weights = [1.0] * len(crew)
@@ -81,9 +77,10 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
     job = _job(scenario, crew, numerics, weights, record)
-    job.rounds.begin()
+    job.rounds.begin(dropped=left_out)
     virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     summary = _summary(scenario, record, virtual_s, time.perf_counter() - started)
+    summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed)}
     return Outcome(record, summary, numerics.export())
 
 
@@ -148,7 +145,7 @@ def _summary(scenario: Scenario, record: Record, virtual_s: float, wall_s: float
         "wall_s": wall_s,
         "rounds": training.rounds,
         "devices": scenario.fleet_size,
-        "tokens": training.rounds * scenario.fleet_size * training.batch * training.tokens,
+        "tokens": sum(row.participants for row in record.rounds[1:]) * training.batch * training.tokens,
         "loss": last.loss if last else None,
         "perplexity": last.perplexity if last else None,
         "perplexity_before": held_out[0].perplexity if held_out else None,

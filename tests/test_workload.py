@@ -220,7 +220,7 @@ def test_a_step_of_gpt2_small_launches_about_the_601_kernels_that_were_counted()
 
 def test_a_pass_reads_the_weights_once_and_the_saved_activations_once():
     one, two = (SplitWorkload(SMALL, PEFT, split, 8, 64) for split in (1, 2))
-    a_block = 4 * 7_087_872 + 42_467_328
+    a_block = 4 * 7_087_872 + 42_467_328 + 512 * 48  # 48: the adapter's 8 inner values, and 4 of the norms
     assert two.client_forward.moved_bytes - one.client_forward.moved_bytes == a_block
     assert two.client_backward.moved_bytes - one.client_backward.moved_bytes == a_block
 
@@ -305,7 +305,7 @@ def test_split_lora_sends_a_thousand_times_the_bytes_of_fedlora():
     ("batch", "tokens", "measured_mb"), [(8, 64, 42.5), (8, 128, 94.4), (4, 256, 113.3), (2, 512, 151.0)]
 )
 def test_saved_activations_are_those_that_were_measured(batch, tokens, measured_mb):
-    assert saved_activation_bytes(SMALL, batch, tokens) / 1e6 == pytest.approx(measured_mb, rel=1e-3)
+    assert saved_activation_bytes(SMALL, PEFT, batch, tokens) / 1e6 == pytest.approx(measured_mb, rel=1e-3)
 
 
 def test_the_memory_of_a_phone_with_three_blocks_is_the_sum_on_paper():
@@ -316,7 +316,7 @@ def test_the_memory_of_a_phone_with_three_blocks_is_the_sum_on_paper():
         "adapters": 294_912,  # 3 x 24,576 parameters
         "adapter gradients": 294_912,
         "optimizer moments": 589_824,
-        "saved activations": 283_115_520,
+        "saved activations": 283_262_976,
         "largest temporary": 12_582_912,  # 8 x 128 x 3072
         "message buffers": 6_291_456,
         "runtime": RUNTIME_BYTES,

@@ -33,6 +33,7 @@ from simulator.scenario.fields import (
     one_of,
 )
 from simulator.scenario.groups import Group, apportion
+from simulator.scenario.memory import Memory
 from simulator.scenario.network import Network
 from simulator.scenario.paths import MODELS
 
@@ -149,6 +150,7 @@ class Scenario(Section):
     lora: Lora = Field(default_factory=Lora, description="the adapter")
     data: Data = Field(default_factory=Data, description="the data and their partition")
     training: Training = Field(default_factory=Training, description="the optimisation")
+    memory: Memory = Field(default_factory=Memory, description="how the parties hold their part")
     num_devices: Count | None = Field(default=None, description="size of the fleet where groups have shares")
     devices: Annotated[tuple[DeviceGroup, ...], NotEmpty] = Field(description="groups of devices")
     network: Network = Field(description="links between devices and server")

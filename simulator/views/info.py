@@ -35,6 +35,7 @@ class RunInfo:
     server: str
     seed: int
     groups: Sequence[Group]
+    notes: Sequence[str] = ()  # what everybody should know, such as who was dropped for want of memory
 
     @property
     def noun(self) -> str:

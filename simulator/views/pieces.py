@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.views.info import RunInfo
-from simulator.views.palette import ACCENT, LABEL, STRONG
+from simulator.views.palette import ACCENT, BAD, LABEL, STRONG
 
 LABEL_WIDTH = 14
 
@@ -23,10 +23,11 @@ def header(info: RunInfo, width: int) -> Panel:
     if info.two_models:
         model.append(f"   losses are {info.model}'s, time and bytes {info.timed_as}'s", LABEL)
     job = f"{info.algorithm}, split {info.split}, {info.network} network, seed {info.seed}"
-    lines = [
+    lines: list[RenderableType] = [
         line("model", model),
         line("fleet", fleet(info, width - 4 - LABEL_WIDTH)),
         line("job", Text.assemble(job, (f"   {info.server}", LABEL))),
+        *(wrapped("note", Text(note, BAD)) for note in info.notes),
     ]
     title = Text.assemble(("splitwire", f"bold {ACCENT}"), (f"  {info.name}", "bold default"))
     return panel(Group(*lines), title=title, width=width)

@@ -43,6 +43,8 @@ class PlainView(View):
         )
         if info.two_models:
             self._write(f"losses are {info.model}'s, time and bytes {info.timed_as}'s")
+        for note in info.notes:
+            self._write(note)
         self._write("virtual is time in the field, real is time on this machine; bytes are totals so far")
         return self
 

@@ -8,8 +8,10 @@ from simulator.workload.lora import TARGETS, Lora, in_order
 from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
 from simulator.workload.split import ParameterCounts, SplitWorkload, aggregation_work, server_work
+from simulator.workload.storage import PLAIN, Storage
 
 __all__ = [
+    "PLAIN",
     "RUNTIME_BYTES",
     "SHAPES",
     "TARGETS",
@@ -17,6 +19,7 @@ __all__ = [
     "ModelShape",
     "ParameterCounts",
     "SplitWorkload",
+    "Storage",
     "aggregation_work",
     "client_memory",
     "in_order",

@@ -1,7 +1,7 @@
 """One device's step, and its server's part of it, as work, messages and memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from simulator.workload import flops
 from simulator.workload.lora import Lora
 from simulator.workload.memory import FLOAT_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.shapes import ModelShape
+from simulator.workload.storage import PLAIN, Storage
 
 BLOCK_FORWARD_KERNELS: Final = 21
 BLOCK_BACKWARD_KERNELS: Final = 27
@@ -44,9 +45,9 @@ class SplitWorkload:
 
     Work is (FLOPs, bytes moved, kernel launches, positions of a pass). FLOPs are exact counts of matrix products
     (`flops`). Bytes moved in one direction are the frozen weights once plus the saved activations once (written
-    forward, read backward), all in float32: an estimate, good to tens of per cent. With 64 tokens or more it leaves
-    GPT-2 blocks above 25 FLOPs a byte, compute-bound on CPUs. The optimizer's step is left out of all three: it touches
-    adapters only.
+    forward, read backward), in the format of ``storage``: an estimate, good to tens of per cent. With 64 tokens or more
+    it leaves GPT-2 blocks above 25 FLOPs a byte, compute-bound on CPUs. The optimizer's step is left out of all three:
+    it touches adapters only.
 
     With ``split`` 0 the device only embeds: it has no adapter, gets no gradient, and the server's part is the whole
     model's work, also that of an unsplit one. With ``split`` L the server keeps the last norm and the head, and no
@@ -62,6 +63,7 @@ class SplitWorkload:
     batch: int
     tokens: int
     head_positions: int | None = None
+    storage: Storage = PLAIN
 
     def __post_init__(self) -> None:
         blocks = self.shape.num_blocks
@@ -88,11 +90,15 @@ class SplitWorkload:
 
     @cached_property
     def client_backward(self) -> Work:
-        """The device's blocks, backward, from the gradient at the cut; nothing when the device has no block."""
+        """The device's blocks, backward, from the gradient at the cut; nothing when the device has no block.
+
+        With checkpointing every block is computed forward once more.
+        """
         if not self.split:
             return Work(0.0, 0.0)
         kernels = BLOCK_BACKWARD_KERNELS * self.split
-        return self._work(self._backward_flops(0, self.split), self._device_traffic, kernels)
+        backward = self._work(self._backward_flops(0, self.split), self._device_traffic, kernels)
+        return backward + self.client_forward if self.storage.checkpointing else backward
 
     @cached_property
     def server_forward(self) -> Work:
@@ -130,18 +136,27 @@ class SplitWorkload:
     @property
     def client_memory(self) -> dict[str, int]:
         """Parts of the device's peak memory in bytes; see `memory.client_memory`."""
-        return client_memory(self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens)
+        return client_memory(
+            self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens, storage=self.storage
+        )
 
     @property
     def server_memory(self) -> dict[str, int]:
         """Parts of the server's least peak memory in bytes; see `memory.server_memory`."""
-        return server_memory(self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens)
+        return server_memory(
+            self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens, storage=self._server_storage
+        )
 
     @property
     def parameter_counts(self) -> ParameterCounts:
         """Adapter parameters of the device and of the server."""
         block = self.lora.block_parameters(self.shape)
         return ParameterCounts(block * self.split, block * self._server_blocks)
+
+    @property
+    def _server_storage(self) -> Storage:
+        """The server runs the same kernels, but has the memory to keep what it will need again."""
+        return replace(self.storage, checkpointing=False)
 
     @property
     def _server_blocks(self) -> int:
@@ -165,20 +180,21 @@ class SplitWorkload:
 
     @property
     def _device_traffic(self) -> _Traffic:
-        embedded = 2 * FLOAT_BYTES * self.positions * self.shape.width
+        embedded = 2 * self.storage.element_bytes * self.positions * self.shape.width
         return _Traffic(self._weights(self.split), embedded + self._saved(self.split))
 
     @property
     def _server_traffic(self) -> _Traffic:
-        head = FLOAT_BYTES * self.shape.vocab_size * self.shape.width
-        logits = FLOAT_BYTES * self._head_positions * self.shape.vocab_size
+        head = self.storage.element_bytes * self.shape.vocab_size * self.shape.width
+        logits = self.storage.element_bytes * self._head_positions * self.shape.vocab_size
         return _Traffic(self._weights(self._server_blocks) + head, self._saved(self._server_blocks) + logits)
 
     def _weights(self, blocks: int) -> int:
-        return FLOAT_BYTES * self.shape.block_parameters * blocks
+        return self.storage.element_bytes * self.shape.block_parameters * blocks
 
     def _saved(self, blocks: int) -> int:
-        return saved_activation_bytes(self.shape, self.batch, self.tokens) * blocks
+        """What is written forward and read backward; a checkpointed block writes it while it is computed anew."""
+        return saved_activation_bytes(self.shape, self.lora, self.batch, self.tokens, self._server_storage) * blocks
 
     def _work(self, operations: int, traffic: _Traffic, kernels: int) -> Work:
         return Work(float(operations), float(traffic.weights + traffic.activations), kernels, self.positions)

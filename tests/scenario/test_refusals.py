@@ -10,8 +10,7 @@ from simulator.scenario.model import DeviceGroup
 REFUSED = [
     # unknown keys
     (("seed: 7", "sede: 7"),
-     "s.yaml:2: sede: unknown key 'sede'; did you mean 'seed'? (allowed: name, seed, horizon, algorithm, model, lora, "
-     "data, training, num_devices, devices, network, server, aggregator)"),
+     "s.yaml:2: sede: unknown key 'sede'; did you mean 'seed'? (allowed: name, seed, horizon, algorithm, model, lora,"),
     (("  rounds: 10", "  ruonds: 10"), "s.yaml:7: training.ruonds: unknown key 'ruonds'; did you mean 'rounds'?"),
     (("    cell: mast", "    cel: mast"),
      "s.yaml:13: devices[0].cel: unknown key 'cel'; did you mean 'cell'? (allowed: name, profile, count, share, "
