@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor
 
 from simulator.training.layout import Layout
 from simulator.training.lora import Stack
-from simulator.training.optim import AdamW, Moments, adamw_
+from simulator.training.optim import Optimizer
+
+Rows: TypeAlias = np.ndarray
+"""Row numbers of a bank, on the host."""
 
 
 def initial_row(layout: Layout, rng: np.random.Generator, dtype: torch.dtype) -> Tensor:
@@ -62,12 +66,12 @@ class AdapterRows:
     The scale alpha / r of each row is multiplied into its B once, and into the gradient of B once, not in every block.
     """
 
-    def __init__(self, layout: Layout, rows_NP: Tensor, scale_N: Tensor) -> None:
-        """Take rows (they are not changed) and each row's alpha / r."""
+    def __init__(self, layout: Layout, rows_NP: Tensor, scale_N: Tensor, dtype: torch.dtype) -> None:
+        """Take rows (they are not changed), each row's alpha / r, and the precision of the pass."""
         self.layout = layout
         self._factors_NP = scale_b(layout, scale_N.to(rows_NP))
-        self._rows_NP = rows_NP * self._factors_NP
-        self._buffer_NP = torch.zeros_like(rows_NP)
+        self._rows_NP = (rows_NP * self._factors_NP).to(dtype)
+        self._buffer_NP = torch.zeros_like(self._rows_NP)
 
     @property
     def gradients(self) -> Tensor:
@@ -93,36 +97,56 @@ class AdapterRows:
 
 
 class ClientBank:
-    """The clients' rows, the global row that untouched clients still have, and who owns which row."""
+    """The clients' rows, the global row that all others have, and who owns which row.
 
-    def __init__(self, layout: Layout, global_row_P: Tensor, rank: int) -> None:
+    A row holds a client's parameters and the optimizer's moments of them; updates are counted for each row.
+    """
+
+    def __init__(self, layout: Layout, global_row_P: Tensor, rank: int, optimizer: Optimizer) -> None:
         """Start with no client touched; the global row has the scale alpha / ``rank``."""
         self.layout = layout
         self.rank = rank
-        self.global_row_P = global_row_P
+        self.optimizer = optimizer
+        self.scalings = (0, *optimizer.rule.scalings)
+        self.global_SP = global_row_P.new_zeros((len(self.scalings), layout.size))  # parameters, then moments
+        self.global_SP[0] = global_row_P
+        self._global_updates = 0
         self._row_of: dict[int, int] = {}
-        self._params_NP = global_row_P.new_zeros((0, layout.size))
-        self._moments = Moments.zeros_like(self._params_NP)
+        self._free: list[int] = []  # rows that nobody owns, the lowest last
+        self._state_SNP = global_row_P.new_zeros((len(self.scalings), 0, layout.size))
+        self._updates_N = np.zeros(0, dtype=np.int64)
         self._masks: dict[int, Tensor] = {}
 
-    def rows(self, clients: Sequence[int], ranks: Sequence[int]) -> Tensor:
+    @property
+    def global_row_P(self) -> Tensor:
+        """The parameters that a client without a row of its own has."""
+        return self.global_SP[0]
+
+    def rows(self, clients: Sequence[int], ranks: Sequence[int]) -> Rows:
         """Row numbers [N] of some clients; a client that has none yet gets a copy of the global row."""
         fresh = [(client, rank) for client, rank in zip(clients, ranks, strict=True) if client not in self._row_of]
-        if fresh:
-            self._grow(len(self._row_of) + len(fresh))
-            for client, rank in fresh:
-                self._row_of[client] = row = len(self._row_of)
-                self._params_NP[row] = self.share(rank)
-        rows = [self._row_of[client] for client in clients]
-        return torch.tensor(rows, dtype=torch.long, device=self.global_row_P.device)
+        self._make_room(len(fresh))
+        for client, rank in fresh:
+            self._row_of[client] = row = self._free.pop()
+            self._state_SNP[:, row] = self._share(rank)
+            self._updates_N[row] = self._global_updates
+        return np.array([self._row_of[client] for client in clients], dtype=np.int64)
 
     def knows(self, client: int) -> bool:
         """True for a client that has a row of its own."""
         return client in self._row_of
 
+    def release(self, clients: Sequence[int]) -> None:
+        """Take the rows of clients that are as the global row again; they cost nothing until they train once more."""
+        for client in clients:
+            row = self._row_of.pop(client, None)
+            if row is not None:
+                self._free.append(row)
+        self._free.sort(reverse=True)
+
     def share(self, rank: int) -> Tensor:
         """What a client of this rank gets of the global row [P]: its leading rows, B at the client's own scale."""
-        return self.global_row_P * self.mask(rank) / self.to_common_scale([rank])[0]
+        return self._share(rank)[0]
 
     def to_common_scale(self, ranks: Sequence[int]) -> Tensor:
         """Factors [N, P] that turn the B of clients of these ranks into one for the global row's scale; 1 for A."""
@@ -135,29 +159,65 @@ class ClientBank:
             self._masks[rank] = rank_mask(self.layout, rank).to(self.global_row_P.device)
         return self._masks[rank]
 
-    def params(self, rows: Tensor) -> Tensor:
-        """A copy of some rows [N, P]."""
-        return self._params_NP[rows]
+    def params(self, rows: Rows) -> Tensor:
+        """A copy of some rows' parameters [N, P]."""
+        return self._state_SNP[0][self._index(rows)]
 
-    def overwrite(self, rows: Tensor, values_NP: Tensor) -> None:
-        """Replace the parameters of some rows; their moments stay (as the published code does)."""
-        self._params_NP[rows] = values_NP
+    def state(self, rows: Rows, ranks: Sequence[int]) -> Tensor:
+        """Parameters and moments [S, N, P] of rows whose clients have these ranks, at the global row's scale."""
+        factors_NP = self.to_common_scale(ranks)
+        return self._state_SNP[:, self._index(rows)] * torch.stack(self._powers(factors_NP))
 
-    def update(self, rows: Tensor, grads_NP: Tensor, rule: AdamW) -> None:
-        """One AdamW step on some rows."""
-        params_NP, moments = self._params_NP[rows], self._moments.take(rows)
-        adamw_(params_NP, grads_NP, moments, rule)
-        self._params_NP[rows] = params_NP
-        self._moments.put(rows, moments)
+    def overwrite(self, rows: Rows, values_NP: Tensor) -> None:
+        """Replace the parameters of some rows; their moments stay."""
+        self._state_SNP[0][self._index(rows)] = values_NP
 
-    def _grow(self, needed: int) -> None:
-        """Make room; doubling, so that growing one by one stays cheap."""
-        have = self._params_NP.shape[0]
-        if needed <= have:
+    def set_global(self, state_SP: Tensor, rows: Rows, *, keep_moments: bool) -> None:
+        """Replace what clients without a row have; moments are dropped, or kept with the largest count of ``rows``."""
+        self.global_SP = torch.zeros_like(state_SP)
+        self.global_SP[: None if keep_moments else 1] = state_SP[: None if keep_moments else 1]
+        self._global_updates = int(self._updates_N[rows].max(initial=0)) if keep_moments else 0
+
+    def update(self, rows: Rows, grads_NP: Tensor, rounds: Sequence[int]) -> None:
+        """One step of the optimizer on some rows, each at the learning rate of its round."""
+        self._updates_N[rows] += 1
+        where = _span(rows)
+        if where is not None:  # rows that lie together are updated where they are
+            state_SNP = self._state_SNP[:, where]
+        else:
+            state_SNP = self._state_SNP.index_select(1, self._index(rows))
+        params_NP, *moments = state_SNP
+        self.optimizer.step_(params_NP, grads_NP, moments, rounds, self._updates_N[rows])
+        if where is None:
+            self._state_SNP.index_copy_(1, self._index(rows), state_SNP)
+
+    def _share(self, rank: int) -> Tensor:
+        """Parameters and moments [S, P] of the global row for a client of this rank."""
+        factors_P = 1 / self.to_common_scale([rank])[0]
+        return self.global_SP * self.mask(rank) * torch.stack(self._powers(factors_P))
+
+    def _powers(self, factors: Tensor) -> list[Tensor]:
+        """Where B is multiplied by f its gradient is divided by f, a mean of squares by f squared."""
+        return [factors if power == 0 else factors.pow(-power) for power in self.scalings]
+
+    def _index(self, rows: Rows) -> Tensor:
+        return torch.from_numpy(rows).to(self.global_row_P.device)
+
+    def _make_room(self, more: int) -> None:
+        """Have so many free rows; doubling, so that growing one by one stays cheap."""
+        have = len(self._updates_N)
+        if more <= len(self._free):
             return
-        size = max(needed, 2 * have)
-        old_params, old_moments = self._params_NP, self._moments
-        self._params_NP = old_params.new_zeros((size, self.layout.size))
-        self._params_NP[:have] = old_params
-        self._moments = Moments.zeros_like(self._params_NP)
-        self._moments.put(torch.arange(have, device=old_params.device), old_moments)
+        size = max(have + more - len(self._free), 2 * have)
+        old_SNP = self._state_SNP
+        self._state_SNP = old_SNP.new_zeros((len(self.scalings), size, self.layout.size))
+        self._state_SNP[:, :have] = old_SNP
+        self._updates_N = np.concatenate([self._updates_N, np.zeros(size - have, dtype=np.int64)])
+        self._free = [*range(size - 1, have - 1, -1), *self._free]
+
+
+def _span(rows: Rows) -> slice | None:
+    """The rows as a slice, where they are consecutive."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return None

@@ -9,12 +9,14 @@ import torch
 from transformers import GPT2Config
 
 from simulator.scenario import Scenario
+from simulator.scenario.model import Training
 from simulator.streams import seed_of, stream
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
+from simulator.training.groups import Grouping
 from simulator.training.model import SplitModel
 from simulator.training.models import MINI, ModelPlan, device_of, load
-from simulator.training.optim import AdamW
+from simulator.training.optim import AdamW, Optimizer
 from simulator.workload import shape_of
 
 
@@ -44,14 +46,8 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         tuple(scenario.lora.targets),
         scenario.lora.rank,
         scenario.lora.alpha,
-        AdamW(
-            training.learning_rate,
-            beta1=training.betas[0],
-            beta2=training.betas[1],
-            epsilon=training.epsilon,
-            weight_decay=training.weight_decay,
-        ),
-        group_tokens=_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer),
+        _optimizer(training),
+        Grouping(_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer)),
         base_model=str(MINI) if scenario.model.name == "mini" else scenario.model.name,
     )
     weights = [float(count) if training.weights == "data" else 1.0 for count in data.sample_counts]
@@ -63,6 +59,17 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         stream(scenario.seed, "adapters"),
     )
     return Built(engine, weights)
+
+
+def _optimizer(training: Training) -> Optimizer:
+    rule = AdamW(
+        training.learning_rate,
+        beta1=training.betas[0],
+        beta2=training.betas[1],
+        epsilon=training.epsilon,
+        weight_decay=training.weight_decay,
+    )
+    return Optimizer(rule)
 
 
 def _check_model(scenario: Scenario, config: GPT2Config, splits: Sequence[int]) -> None:

@@ -14,14 +14,12 @@ from tokenizers import Tokenizer
 from simulator.restaurants import write
 from simulator.sequences import Example, join
 from simulator.streams import stream
-from simulator.training.engine import Sequences
 from simulator.training.examples import find, read
+from simulator.training.groups import IGNORED, Sequences
 from simulator.training.partition import dirichlet, iid, sizes
 
 STYLE = "chat"
 """What the phones write; the embedded model was pre-trained on "guide"."""
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ backward is reported. Shape legend in `layout.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,18 +18,11 @@ from torch import Tensor
 
 from simulator.numerics import Loss, Ticket
 from simulator.training.adapters import Part, to_peft
-from simulator.training.bank import AdapterRows, ClientBank, initial_row
+from simulator.training.bank import AdapterRows, ClientBank, Rows, initial_row
+from simulator.training.groups import Grouping, Sequences
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
-from simulator.training.optim import AdamW
-
-
-@dataclass(frozen=True, slots=True)
-class Sequences:
-    """Some sequences as the data set holds them: token ids and next-token labels [R, T], -100 where no label is."""
-
-    ids_RT: np.ndarray
-    labels_RT: np.ndarray
+from simulator.training.optim import Optimizer
 
 
 class Data(Protocol):
@@ -51,15 +44,25 @@ class Clients:
     weights: tuple[float, ...]  # in the global model, as in an aggregation of all; any scale
 
 
+Moments = Literal["keep", "reset", "average"]
+"""What happens to a client's optimizer state when its adapters are replaced by the average.
+
+``keep``: it stays with the client (the published code). ``reset``: it is dropped, as on a device that remembers nothing
+between rounds. ``average``: it is averaged with the same weights. With the latter two a client needs no memory from an
+aggregation to its next step.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How adapters are made and updated. ``group_tokens`` bounds the positions R * T of one autograd pass."""
+    """How adapters are made and updated, and how much is computed at a time."""
 
     targets: tuple[str, ...]
     rank: int
     alpha: float
-    optimizer: AdamW
-    group_tokens: int = 16384
+    optimizer: Optimizer
+    grouping: Grouping = field(default_factory=Grouping)
+    moments: Moments = "keep"
     base_model: str = "gpt2"
 
 
@@ -73,16 +76,16 @@ class Engine:
         self.model, self.data, self.clients, self.settings = model, data, clients, settings
         rank, pieces = max(settings.rank, *clients.ranks), model.adapt(settings.targets)
         whole = Layout.of(pieces, blocks=range(model.num_blocks), rank=rank)
-        row_P = initial_row(whole, rng, model.head_VD.dtype).to(model.head_VD.device)
+        row_P = initial_row(whole, rng, model.adapter_dtype).to(model.head_VD.device)
         # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
         self.client_layout = Layout.of(pieces, blocks=range(max(clients.splits)), rank=rank)
-        self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size].clone(), settings.rank)
+        self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size], settings.rank, settings.optimizer)
         self.server_layout = Layout.of(pieces, blocks=range(min(clients.splits), model.num_blocks), rank=rank)
         server_row_P = row_P[whole.size - self.server_layout.size :]
-        self.server = ClientBank(self.server_layout, server_row_P, settings.rank)
+        self.server = ClientBank(self.server_layout, server_row_P, settings.rank, settings.optimizer)
         self.server_rows = self.server.rows([0], [settings.rank])
         self._gradients: dict[int, Tensor] = {}
-        self._returned: list[int] = []
+        self._returned: list[Ticket] = []
 
     def forward(self, device: int, round: int) -> Ticket:
         """Note the batch down; it is computed when the server consumes it."""
@@ -96,10 +99,10 @@ class Engine:
         except RuntimeError as error:  # torch says "out of memory" on a GPU, "can't allocate memory" on a CPU
             if "memory" not in str(error):
                 raise
-            groups = f"{self.settings.group_tokens} positions at a time"
+            groups = f"{self.settings.grouping.most_tokens} positions at a time"
             raise MemoryError(f"a pass over {groups}: {str(error).splitlines()[0]}") from error
         self._gradients.update(clients)
-        self.server.update(self.server_rows, server_P[None], self.settings.optimizer)
+        self.server.update(self.server_rows, server_P[None], [tickets[0].round])
         return loss
 
     def gradients(self, tickets: Sequence[Ticket]) -> tuple[Loss, dict[int, Tensor], Tensor]:
@@ -109,27 +112,29 @@ class Engine:
         positions of the cohort, so groups add up exactly.
         """
         self._apply_returned()
-        ordered = sorted(tickets, key=lambda ticket: (-self.clients.splits[ticket.device], ticket.device))
-        batches = [self.data.batch(ticket.device, ticket.round) for ticket in ordered]
-        positions = sum(int((batch.labels_RT >= 0).sum()) for batch in batches)
-        server = AdapterRows(self.server_layout, self.server.params(self.server_rows), self._server_scale)
-        total = 0.0
-        gradients: dict[int, Tensor] = {}
-        for group in self._groups(ordered):
-            chosen = [ticket.device for ticket in ordered[group]]
-            rows = AdapterRows(self.client_layout, self.bank.params(self.rows_of(chosen)), self._client_scale(chosen))
-            splits = tuple(self.clients.splits[device] for device in chosen)
-            cohort = Cohort(splits, ordered[0].sequences, rows, server)
-            loss, losses_M = self.model.losses(self._batch(batches[group], 1.0 / positions), cohort)
+        tickets = sorted(tickets, key=lambda ticket: ticket.device)  # sums must not depend on who came first
+        batches = [self.data.batch(ticket.device, ticket.round) for ticket in tickets]
+        splits = [self.clients.splits[ticket.device] for ticket in tickets]
+        positions = sum(batch.num_labels for batch in batches)
+        total, gradients = 0.0, dict[int, Tensor]()
+        server_P = torch.zeros_like(self.server.global_row_P)
+        for group in self.settings.grouping.groups(batches, splits):
+            chosen = [tickets[index].device for index in group]
+            clients = self._clients(self.bank.params(self.rows_of(chosen)), chosen)
+            server = self._server()
+            cohort = Cohort(tuple(splits[index] for index in group), tickets[0].sequences, clients, server)
+            batch = self._batch([batches[index] for index in group], 1.0 / positions)
+            loss, losses_M = self.model.losses(batch, cohort)
             if loss.requires_grad:
                 loss.backward()
             total += float(losses_M.double().sum())
-            gradients.update(zip(chosen, rows.gradients, strict=True))
-        return Loss(total / positions, positions), gradients, server.gradients[0]
+            gradients.update(zip(chosen, clients.gradients, strict=True))
+            server_P += server.gradients[0]
+        return Loss(total / positions, positions), gradients, server_P
 
     def backward(self, ticket: Ticket) -> None:
         """Mark a client's gradients as returned; the updates of a cohort are applied together, just before use."""
-        self._returned.append(ticket.device)
+        self._returned.append(ticket)
 
     def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
         """FedAvg of A and B separately, block by block over the devices that have that block.
@@ -138,9 +143,13 @@ class Engine:
         with zeros, and each device gets the leading rows that its own rank holds. Averaging A and B is not averaging
         their product (a known bias of LoRA under FedAvg, see arXiv 2409.05976).
         """
-        self.bank.global_row_P = self._average(devices, weights)
-        own_NP = torch.stack([self.bank.share(self.clients.ranks[device]) for device in devices])
-        self.bank.overwrite(self.rows_of(devices), own_NP)
+        rows, moments = self.rows_of(devices), self.settings.moments
+        self.bank.set_global(self._average(devices, weights), rows, keep_moments=moments == "average")
+        if moments == "keep":
+            own_NP = torch.stack([self.bank.share(self.clients.ranks[device]) for device in devices])
+            self.bank.overwrite(rows, own_NP)
+        else:
+            self.bank.release(devices)
 
     def evaluate(self) -> Loss:
         """Loss of the averaged adapters over the validation set, cut at the fleet's median split.
@@ -149,14 +158,11 @@ class Engine:
         it on the device, at least half leaves those behind it to the server. Weights are those of an aggregation.
         """
         split, row_NP = self._global_split, self._global_row()[None]
-        data = self.data.validation()
         total, positions = 0.0, 0
-        rows = max(1, self.settings.group_tokens // data.ids_RT.shape[1])
-        server = AdapterRows(self.server_layout, self.server.params(self.server_rows), self._server_scale)
+        server = self._server()
         with torch.no_grad():
-            for at in range(0, data.ids_RT.shape[0], rows):
-                part = Sequences(data.ids_RT[at : at + rows], data.labels_RT[at : at + rows])
-                leaves = AdapterRows(self.client_layout, row_NP, self._server_scale)
+            for part in self.settings.grouping.parts(self.data.validation()):
+                leaves = self._adapter_rows(self.client_layout, row_NP, [self.settings.rank])
                 cohort = Cohort((split,), part.ids_RT.shape[0], leaves, server)
                 _, losses_M = self.model.losses(self._batch([part], 1.0), cohort)
                 total += float(losses_M.double().sum())
@@ -180,10 +186,10 @@ class Engine:
         return sorted(self.clients.splits)[len(self.clients.splits) // 2]
 
     def _global_row(self) -> Tensor:
-        return self._average(range(len(self.clients.splits)), self.clients.weights)
+        return self._average(range(len(self.clients.splits)), self.clients.weights)[0]
 
     def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
-        """Weighted mean row [P] at the common scale, summed in the order of the devices' indices, whoever came first.
+        """Weighted mean of parameters and moments [S, P] at the common scale, in the order of the devices' indices.
 
         A block's weights are shared among the devices that train it themselves. A device that never trained counts as
         the global row, of which it would get a copy.
@@ -192,38 +198,34 @@ class Engine:
         members = sorted(zip(devices, weights, strict=True))
         touched = [(device, weight) for device, weight in members if self.bank.knows(device)]
         ranks = [self.clients.ranks[device] for device, _ in touched]
-        params_NP = self.bank.params(self.rows_of([device for device, _ in touched]))
-        params_NP = torch.cat([params_NP * self.bank.to_common_scale(ranks), self.bank.global_row_P[None]])
-        average_P = self.bank.global_row_P.clone()
+        state_SNP = self.bank.state(self.rows_of([device for device, _ in touched]), ranks)
+        state_SNP = torch.cat([state_SNP, self.bank.global_SP[:, None]], dim=1)
+        average_SP = self.bank.global_SP.clone()
         for block in range(self.client_layout.last):
             mine = [weight * (self.clients.splits[device] > block) for device, weight in touched]
             total = sum(weight for device, weight in members if self.clients.splits[device] > block)
             if total > 0:
-                shares_N = torch.tensor([*mine, total - sum(mine)], dtype=torch.float64).to(params_NP) / total
+                shares_N = torch.tensor([*mine, total - sum(mine)], dtype=torch.float64).to(state_SNP) / total
                 part = self.client_layout.block_slice(block)
-                average_P[part] = shares_N @ params_NP[:, part]
-        return average_P
+                average_SP[:, part] = shares_N @ state_SNP[:, :, part]
+        return average_SP
 
     def _apply_returned(self) -> None:
         if not self._returned:
             return
-        devices, self._returned = self._returned, []
-        grads_NP = torch.stack([self._gradients.pop(device) for device in devices])
-        self.bank.update(self.rows_of(devices), grads_NP, self.settings.optimizer)
-
-    def _groups(self, tickets: Sequence[Ticket]) -> Iterator[slice]:
-        """Cut a cohort, deepest split first, into slices of at most ``group_tokens`` positions."""
-        each = tickets[0].sequences * tickets[0].tokens
-        size = max(1, self.settings.group_tokens // each)
-        for at in range(0, len(tickets), size):
-            yield slice(at, at + size)
+        tickets, self._returned = self._returned, []
+        grads_NP = torch.stack([self._gradients.pop(ticket.device) for ticket in tickets])
+        rows = self.rows_of([ticket.device for ticket in tickets])
+        self.bank.update(rows, grads_NP, [ticket.round for ticket in tickets])
 
     def _batch(self, parts: Sequence[Sequences], weight: float) -> Batch:
-        """Tensors of some clients' sequences; the label positions are found on the CPU, with the data."""
+        """Tensors of some clients' sequences, as long as the longest; label positions are found on the CPU."""
+        tokens = max(part.length for part in parts)
+        parts = [part.cut(tokens) for part in parts]
         labels = np.concatenate([part.labels_RT for part in parts]).reshape(-1)
         ids = np.concatenate([part.ids_RT for part in parts])
         positions = np.flatnonzero(labels >= 0)
-        device, dtype = self.model.head_VD.device, self.model.head_VD.dtype
+        device, dtype = self.model.head_VD.device, self.model.adapter_dtype
         return Batch(
             torch.from_numpy(ids.astype(np.int64)).to(device),
             torch.from_numpy(positions).to(device),
@@ -231,16 +233,16 @@ class Engine:
             torch.full((positions.shape[0],), weight, dtype=dtype, device=device),
         )
 
-    def rows_of(self, devices: Sequence[int]) -> Tensor:
+    def rows_of(self, devices: Sequence[int]) -> Rows:
         """Rows of the bank that hold these devices' adapters."""
         return self.bank.rows(devices, [self.clients.ranks[device] for device in devices])
 
-    @property
-    def _server_scale(self) -> Tensor:
-        return self._scale([self.settings.rank])
+    def _clients(self, rows_NP: Tensor, devices: Sequence[int]) -> AdapterRows:
+        return self._adapter_rows(self.client_layout, rows_NP, [self.clients.ranks[device] for device in devices])
 
-    def _client_scale(self, devices: Sequence[int]) -> Tensor:
-        return self._scale([self.clients.ranks[device] for device in devices])
+    def _server(self) -> AdapterRows:
+        return self._adapter_rows(self.server_layout, self.server.params(self.server_rows), [self.settings.rank])
 
-    def _scale(self, ranks: Sequence[int]) -> Tensor:
-        return self.settings.alpha / torch.tensor(ranks, dtype=torch.float64)
+    def _adapter_rows(self, layout: Layout, rows_NP: Tensor, ranks: Sequence[int]) -> AdapterRows:
+        scale_N = self.settings.alpha / torch.tensor(ranks, dtype=torch.float64)
+        return AdapterRows(layout, rows_NP, scale_N, self.model.head_VD.dtype)

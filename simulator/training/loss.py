@@ -9,16 +9,24 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_BYTES: Final = 64 * 2**20
-"""Logits held at one time. Chunks below 128 positions cost time on a CPU, larger ones only memory."""
+"""Logits held at one time, if that does. Chunks below 128 positions cost time on a CPU, larger ones only memory."""
+
+MOST_CHUNKS: Final = 4
+"""A pass over many positions takes larger chunks instead of more, so that kernel launches do not grow with clients."""
 
 
-def chunk_rows(vocab_size: int, element_bytes: int) -> int:
-    """How many label positions to take at a time."""
-    return max(128, CHUNK_BYTES // (vocab_size * element_bytes))
+def chunk_rows(positions: int, vocab_size: int, element_bytes: int) -> int:
+    """How many of a pass's label positions to take at a time."""
+    within = max(128, CHUNK_BYTES // (vocab_size * element_bytes))
+    return min(positions, max(within, -(-positions // MOST_CHUNKS)))
 
 
 class _HeadLoss(torch.autograd.Function):
-    """The head is frozen, so the gradient of its input can be made in the forward pass, chunk by chunk."""
+    """The head is frozen, so the gradient of its input can be made in the forward pass, chunk by chunk.
+
+    d loss / d h = weight x (softmax(h W^T) W - W[target]); the two factors that do not need logits are applied once for
+    all chunks. Logits of a base in half precision are brought to float32, as Hugging Face does.
+    """
 
     @staticmethod
     def forward(
@@ -28,21 +36,21 @@ class _HeadLoss(torch.autograd.Function):
         targets_M: Tensor,
         weights_M: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        losses_M = torch.empty_like(weights_M)
+        losses_M1 = torch.empty_like(weights_M)[:, None]
         wants_grad = ctx.needs_input_grad[0]
         dh_MD = torch.empty_like(h_MD) if wants_grad else None
-        step = chunk_rows(head_VD.shape[0], h_MD.element_size())
+        step = chunk_rows(h_MD.shape[0], head_VD.shape[0], weights_M.element_size())
+        logits_CV = h_MD.new_empty((step, head_VD.shape[0]))  # used again for every chunk: fresh memory costs time
         for at in range(0, h_MD.shape[0], step):
             part = slice(at, at + step)
-            logits = h_MD[part] @ head_VD.t()
-            right = targets_M[part, None]
-            log_sum = torch.logsumexp(logits, dim=1, keepdim=True)
-            losses_M[part] = (log_sum - logits.gather(1, right)).squeeze(1)
+            logits = torch.mm(h_MD[part], head_VD.t(), out=logits_CV[: h_MD[part].shape[0]]).to(weights_M.dtype)
+            torch.ops.aten._log_softmax.out(logits, 1, False, out=logits)  # in place: each row is read before written
+            torch.gather(logits, 1, targets_M[part, None], out=losses_M1[part])
             if dh_MD is not None:
-                probabilities = logits.sub_(log_sum).exp_()
-                probabilities.scatter_add_(1, right, torch.full_like(log_sum, -1.0))
-                torch.mm(probabilities.mul_(weights_M[part, None]), head_VD, out=dh_MD[part])
+                torch.mm(logits.exp_().to(h_MD.dtype), head_VD, out=dh_MD[part])
+        losses_M = losses_M1.neg_().squeeze(1)
         if dh_MD is not None:
+            dh_MD.sub_(head_VD.index_select(0, targets_M)).mul_(weights_M[:, None])
             ctx.save_for_backward(dh_MD)
         ctx.mark_non_differentiable(losses_M)
         return (losses_M * weights_M).sum(), losses_M
@@ -51,7 +59,7 @@ class _HeadLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
         (dh_MD,) = ctx.saved_tensors
-        return dh_MD * d_loss, None, None, None
+        return dh_MD * d_loss.to(dh_MD.dtype), None, None, None
 
 
 def head_loss(h_MD: Tensor, head_VD: Tensor, targets_M: Tensor, weights_M: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +69,8 @@ def head_loss(h_MD: Tensor, head_VD: Tensor, targets_M: Tensor, weights_M: Tenso
         h_MD: hidden states after the last layer norm, at label positions only [M, D].
         head_VD: the frozen head [V, D], tied to the token embedding in GPT-2.
         targets_M: the token that comes next at each position [M].
-        weights_M: weight of each position in the sum [M]; 1 / M each gives the usual mean.
+        weights_M: weight of each position in the sum [M]; 1 / M each gives the usual mean. Its dtype, float32 or
+            float64, is that of the losses.
 
     Label smoothing is not modelled.
     """

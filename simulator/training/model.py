@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -80,6 +81,11 @@ class SplitModel:
                     known[piece.module] = LoraProjection(weight_DO, bias_O)
                     setattr(block.get_submodule(parent), name, known[piece.module])
         return pieces
+
+    @property
+    def adapter_dtype(self) -> torch.dtype:
+        """Precision of adapters, moments and losses: that of the base, but never below float32."""
+        return torch.promote_types(self.head_VD.dtype, torch.float32)
 
     @property
     def num_blocks(self) -> int:

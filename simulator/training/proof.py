@@ -13,6 +13,7 @@ from simulator.scenario import Scenario
 from simulator.streams import seed_of
 from simulator.training.build import build, model_plan
 from simulator.training.engine import Engine
+from simulator.training.groups import Grouping
 from simulator.training.models import device_of, load
 from simulator.training.whole import Truth, Whole
 
@@ -60,7 +61,7 @@ def prove(
         truth = whole.step(devices, [engine.data.batch(device, 1) for device in devices], rows_NP, server_P)
         together = _step(engine)
         yield Finding("split = whole", dtype, *_differences(together, truth), allowed)
-        engine.settings = replace(engine.settings, group_tokens=1)
+        engine.settings = replace(engine.settings, grouping=Grouping(1))
         yield Finding("batched = one by one", dtype, *_differences(_step(engine), together), allowed)
 
 

@@ -16,7 +16,8 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from simulator.training.engine import Engine, Sequences
+from simulator.training.engine import Engine
+from simulator.training.groups import Sequences
 from simulator.training.layout import Layout
 
 

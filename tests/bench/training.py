@@ -36,10 +36,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging as transformers_logging
 
-from simulator.training.engine import Clients, Engine, Sequences, Settings
+from simulator.training.engine import Clients, Engine, Settings
+from simulator.training.groups import Grouping, Sequences
 from simulator.training.loss import head_loss
 from simulator.training.model import SplitModel
-from simulator.training.optim import AdamW
+from simulator.training.optim import AdamW, Optimizer
 from simulator.workload import SHAPES, Lora, ModelShape, SplitWorkload, shape_of
 
 VIEWS = {
@@ -119,7 +120,7 @@ def ours(setting: Setting, data: RandomData, base: GPT2LMHeadModel) -> Callable[
     count = setting.clients
     splits = tuple(1 + client % 6 for client in range(count)) if setting.mixed else (3,) * count
     ranks = tuple((2, 4, 8, 16)[client % 4] for client in range(count)) if setting.mixed else (8,) * count
-    settings = Settings(("c_attn",), 8, 16.0, AdamW(1e-4), group_tokens=10**9)
+    settings = Settings(("c_attn",), 8, 16.0, Optimizer(AdamW(1e-4)), Grouping(10**9))
     engine = Engine(SplitModel(base), data, Clients(splits, ranks, (1.0,) * count), settings, np.random.default_rng(0))
 
     def step() -> None:

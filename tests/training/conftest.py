@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from simulator.training.engine import Clients, Engine, Sequences, Settings
+from simulator.training.engine import Clients, Engine, Settings
+from simulator.training.groups import Sequences
 from simulator.training.model import SplitModel
-from simulator.training.optim import AdamW
+from simulator.training.optim import AdamW, Optimizer
 from simulator.training.whole import Whole
 
 BLOCKS, WIDTH, VOCAB, TOKENS, SEQUENCES = 12, 32, 101, 10, 2
@@ -47,11 +48,11 @@ class FixedData:
         return self.batch(1000, 0)
 
 
-def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, group_tokens=16384, rank=None) -> SimpleNamespace:
+def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, optimizer=None, **more):
     """An engine and its reference on the same weights, with B drawn at random so that no gradient is zero."""
     alpha = 16.0
     gpt2 = tiny_gpt2(dtype)
-    settings = Settings(targets, rank or max(ranks), alpha, RULE, group_tokens)
+    settings = Settings(targets, rank or max(ranks), alpha, optimizer or Optimizer(RULE), **more)
     engine = Engine(
         SplitModel(copy.deepcopy(gpt2)),
         FixedData(),

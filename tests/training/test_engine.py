@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from simulator.training.groups import Grouping
 from simulator.training.optim import AdamW
 
 EVERYWHERE = ("c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -33,7 +34,7 @@ def compare_one_step(scene) -> tuple[float, float, float]:
     truth = scene.whole.step(scene.devices, batches, engine.bank.params(scene.rows), before)
     captured = {}
     update = engine.server.update
-    engine.server.update = lambda rows, grads, rule: (captured.setdefault("grad", grads[0]), update(rows, grads, rule))
+    engine.server.update = lambda rows, grads, rounds: (captured.update(grad=grads[0]), update(rows, grads, rounds))
     loss = engine.server_step([engine.forward(device, 0) for device in scene.devices])
     worst = max(relative(engine._gradients[d], grad) for d, grad in zip(scene.devices, truth.clients, strict=True))
     return abs(loss.mean / truth.loss - 1), worst, relative(captured["grad"], truth.server)
@@ -96,7 +97,7 @@ def test_a_rank_that_the_model_has_no_room_for_is_refused(world, rank):
 
 
 def test_cutting_a_cohort_into_groups_changes_nothing(world):
-    assert max(compare_one_step(world(*MIXED, group_tokens=40))) < 1e-12
+    assert max(compare_one_step(world(*MIXED, grouping=Grouping(40)))) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,8 @@ def test_five_steps_with_two_aggregations_end_where_the_whole_model_ends(world, 
     weights = [1.0 + device for device in scene.devices]
     rows = [row.clone().requires_grad_() for row in engine.bank.params(scene.rows)]
     server = engine.server.params(engine.server_rows)[0].clone().requires_grad_()
-    optimizers = [torch_adamw([row], engine.settings.optimizer) for row in rows]
-    server_optimizer = torch_adamw([server], engine.settings.optimizer)
+    optimizers = [torch_adamw([row], engine.settings.optimizer.rule) for row in rows]
+    server_optimizer = torch_adamw([server], engine.settings.optimizer.rule)
     for round in range(5):
         tickets = [engine.forward(device, round) for device in scene.devices]
         engine.server_step(tickets)
@@ -150,7 +151,7 @@ def test_one_update_ends_where_the_whole_model_s_does_at_every_split(world, spli
     truth = scene.whole.step(scene.devices, batches, torch.stack([r.detach() for r in rows]), server.detach())
     for parameter, gradient in zip([*rows, server], [*truth.clients, truth.server], strict=True):
         parameter.grad = gradient
-        torch_adamw([parameter], engine.settings.optimizer).step()
+        torch_adamw([parameter], engine.settings.optimizer.rule).step()
     tickets = [engine.forward(device, 0) for device in scene.devices]
     engine.server_step(tickets)
     for ticket in tickets:
@@ -186,7 +187,7 @@ def test_evaluation_gives_nobody_a_row(world):
 
 
 def test_batched_training_equals_one_by_one(world):
-    together, apart = world(*MIXED).engine, world(*MIXED, group_tokens=1).engine
+    together, apart = world(*MIXED).engine, world(*MIXED, grouping=Grouping(1)).engine
     devices = range(6)
     for round in range(3):
         for engine in (together, apart):
