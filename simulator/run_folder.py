@@ -40,6 +40,7 @@ MESSAGES: Final = "messages.parquet"
 COMPUTE: Final = "compute.parquet"
 SUMMARY: Final = "summary.json"
 ADAPTER: Final = "adapter"
+ADAPTERS: Final = "adapters"
 
 _REASONS: Final = {
     errno.ENOSPC: "the disk is full",
@@ -109,13 +110,14 @@ class RunFolder:
         self._replace(MESSAGES, _parquet(messages, MessageRow))
         self._replace(COMPUTE, _parquet(computes, ComputeRow))
 
-    def write_adapter(self, files: Mapping[str, bytes]) -> None:
-        """Write the learned adapters into the folder ``adapter``; nothing for no files."""
+    def write_adapter(self, files: Mapping[str, bytes], *, device: str | None = None) -> None:
+        """Write learned adapters into ``adapter``, or a device's into ``adapters/DEVICE``; nothing for no files."""
+        folder = ADAPTER if device is None else f"{ADAPTERS}/{device}"
         if files:
-            with _reported(self.path / ADAPTER):
-                (self.path / ADAPTER).mkdir(exist_ok=True)
+            with _reported(self.path / folder):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            self._replace(f"{ADAPTER}/{name}", data)
+            self._replace(f"{folder}/{name}", data)
 
     def write_summary(self, mapping: Mapping[str, object]) -> None:
         """Write the summary, last of all: with it the run is finished."""

@@ -68,6 +68,8 @@ def run(
     write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
     folder.write_adapter(outcome.adapter)
+    for device, files in outcome.device_adapters:
+        folder.write_adapter(files, device=device)
     summary = {**outcome.summary, "timing_only": timing_only, "folder": str(folder.path)}
     folder.write_summary(summary)
     if not quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ class Outcome:
     record: Record
     summary: dict[str, Any]
     adapter: Mapping[str, bytes]  # files of a PEFT checkpoint; none where nothing was trained
+    device_adapters: Iterable[tuple[str, Mapping[str, bytes]]] = ()  # the same of every device, if asked for
 
 
 def check_feasible(scenario: Scenario) -> None:
@@ -81,7 +82,9 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     summary = _summary(scenario, record, virtual_s, time.perf_counter() - started)
     summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed)}
-    return Outcome(record, summary, numerics.export())
+    of_each = crew if scenario.training.export == "clients" else []
+    own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
+    return Outcome(record, summary, numerics.export(), own)
 
 
 def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record) -> Job:

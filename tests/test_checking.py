@@ -23,8 +23,8 @@ def test_check_proves_split_equals_whole_on_mixed_splits_and_ranks(scenarios, ca
     assert all(row["memory_bytes"] < row["usable_bytes"] for row in result["groups"])
 
 
-@pytest.mark.parametrize("targets", ["[c_attn]", "[q, v]"])
-def test_the_proof_holds_for_both_forms_of_adapters_and_the_ends_of_the_model(scenarios, targets):
+@pytest.mark.parametrize("targets", ["[c_attn]", "[q, v]", "[k, attn.c_proj, mlp.c_fc, mlp.c_proj]"])
+def test_the_proof_holds_for_all_forms_of_adapters_and_the_ends_of_the_model(scenarios, targets):
     overrides = [f"lora.targets={targets}", "devices.0.split=0", "devices.2.split=12"]
     assert checking.check(scenarios / "four_phones.yaml", overrides, lambda _: None)["holds"]
 

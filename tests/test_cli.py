@@ -56,6 +56,25 @@ def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):
     assert set(messages["kind"]) == {"activations", "gradients", "adapter"}
 
 
+def test_a_run_goes_on_from_the_adapters_that_another_has_left(capsys, tmp_path):
+    """Row 0 is the state before training: the first run's last one, to rounding in float32."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    targets = ("--set", "lora.targets=[q, v, mlp.c_proj]", "--set", "lora.rank=4")
+    ranks = [part for group in range(3) for part in ("--set", f"devices.{group}.rank=4")]
+    assert run(capsys, "run", FOUR, *targets, *ranks, "--set", "training.export=clients", "--out", str(first))[0] == 0
+    last = list(csv.DictReader((first / "rounds.csv").open()))[-1]
+    kept = {entry.name: {file.name for file in entry.iterdir()} for entry in (first / "adapters").iterdir()}
+    assert len(kept) == 4
+    assert all(files == {"adapter_config.json", "adapter_model.safetensors"} for files in kept.values())
+    begin = ("--set", f"lora.init={first / 'adapter'}")
+    assert run(capsys, "run", FOUR, *targets, *ranks, *begin, "--out", str(second))[0] == 0
+    zeroth = next(csv.DictReader((second / "rounds.csv").open()))
+    assert float(zeroth["loss"]) == pytest.approx(float(last["loss"]), rel=1e-5)
+    code, _, err = run(capsys, "run", FOUR, *begin, "--out", str(tmp_path / "c"))
+    assert code == 2
+    assert "lora.targets [c_attn, mlp.c_proj] would fit" in err  # its c_attn is wide enough for what q and v learned
+
+
 def test_the_resolved_scenario_beside_the_results_runs_to_the_same_trace(capsys, tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     run(capsys, "run", FOUR, "--timing-only", "--out", str(first), "--set", "training.rounds=3", "--seed", "9")

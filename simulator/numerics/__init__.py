@@ -48,8 +48,8 @@ class Numerics(Protocol):
     def evaluate(self) -> Loss:
         """Loss of the global model (averaged device adapters, server adapters) on held-out data."""
 
-    def export(self) -> Mapping[str, bytes]:
-        """Files, by name, in which the global adapters can be kept."""
+    def export(self, device: int | None = None) -> Mapping[str, bytes]:
+        """Files, by name, in which the global adapters can be kept, or a device's own with the server's behind."""
 
 
 class TimingOnly:
@@ -77,6 +77,6 @@ class TimingOnly:
         """Nothing is evaluated."""
         return Loss(float("nan"), 0)
 
-    def export(self) -> Mapping[str, bytes]:
+    def export(self, device: int | None = None) -> Mapping[str, bytes]:
         """Nothing is kept."""
         return {}

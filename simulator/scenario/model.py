@@ -45,6 +45,7 @@ Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init",
 Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
 Partition = Annotated[Literal["iid", "dirichlet"], BeforeValidator(one_of("partition", ("iid", "dirichlet")))]
 Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
+Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
 Dtype = Annotated[Literal["float32", "float64"], BeforeValidator(one_of("dtype", ("float32", "float64")))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
@@ -71,6 +72,10 @@ class Lora(Section):
     )
     rank: Count = Field(default=8, description="rank of the update, at most the model's width")
     alpha: Positive = Field(default=16.0, description="scale of the update; it is multiplied by alpha / rank")
+    init: ExistingPath | None = Field(
+        default=None,
+        description="folder of a PEFT checkpoint to start from; null: fresh adapters, without effect",
+    )
 
 
 class Data(Section):
@@ -103,6 +108,7 @@ class Training(Section):
     aggregate_every: Count = Field(default=5, description="rounds between two averages of the device adapters")
     weights: Weights = Field(default="data", description="averaging weights: numbers of examples, or equal")
     evaluate_every: Count = Field(default=5, description="rounds between two validations")
+    export: Export = Field(default="global", description="adapters that are kept: the average, or also every device's")
     dtype: Dtype = Field(default="float32", description="precision of the numerics")
     device: Compute = Field(default="auto", description="where tensors live")
     memory: Size = Field(default=float(1 << 30), description="memory for the activations of one batched pass")

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import GPT2Config
+from torch import Tensor
+from transformers import GPT2Config, PretrainedConfig
 
 from simulator.scenario import Scenario
 from simulator.scenario.model import Training
 from simulator.streams import seed_of, stream
+from simulator.training.checkpoints import Checkpoint, Fit
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.groups import Grouping
+from simulator.training.layout import Layout
 from simulator.training.model import SplitModel
 from simulator.training.models import MINI, ModelPlan, device_of, load
 from simulator.training.optim import AdamW, Optimizer
@@ -40,6 +43,8 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     phase(f"loading the model {scenario.model.name}")
     loaded = load(model_plan(scenario), device_of(training.device))
     _check_model(scenario, loaded.gpt2.config, splits)
+    base_model = str(MINI) if scenario.model.name == "mini" else scenario.model.name
+    start = _start(scenario, loaded.gpt2.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(
@@ -48,7 +53,8 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         scenario.lora.alpha,
         _optimizer(training),
         Grouping(_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer)),
-        base_model=str(MINI) if scenario.model.name == "mini" else scenario.model.name,
+        base_model=base_model,
+        start=start,
     )
     weights = [float(count) if training.weights == "data" else 1.0 for count in data.sample_counts]
     engine = Engine(
@@ -70,6 +76,18 @@ def _optimizer(training: Training) -> Optimizer:
         weight_decay=training.weight_decay,
     )
     return Optimizer(rule)
+
+
+def _start(
+    scenario: Scenario, config: PretrainedConfig, base_model: str, ranks: Sequence[int]
+) -> Callable[[Layout, Tensor], Tensor] | None:
+    """What puts the checkpoint of ``lora.init`` into a row of adapters; None where a run starts with fresh ones."""
+    folder, lora = scenario.resolve(scenario.lora.init), scenario.lora
+    if folder is None:
+        return None
+    checkpoint = Checkpoint.read(folder)
+    fit = Fit(base_model, config, room=min(lora.rank, *ranks), scale=lora.alpha / lora.rank)
+    return lambda layout, fresh_P: checkpoint.fill(layout, fresh_P, fit)
 
 
 def _check_model(scenario: Scenario, config: GPT2Config, splits: Sequence[int]) -> None:

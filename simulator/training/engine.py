@@ -8,7 +8,7 @@ backward is reported. Shape legend in `layout.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -64,6 +64,7 @@ class Settings:
     grouping: Grouping = field(default_factory=Grouping)
     moments: Moments = "keep"
     base_model: str = "gpt2"
+    start: Callable[[Layout, Tensor], Tensor] | None = None  # fresh adapters [P] of all blocks -> those to begin with
 
 
 class Engine:
@@ -76,7 +77,8 @@ class Engine:
         self.model, self.data, self.clients, self.settings = model, data, clients, settings
         rank, pieces = max(settings.rank, *clients.ranks), model.adapt(settings.targets)
         whole = Layout.of(pieces, blocks=range(model.num_blocks), rank=rank)
-        row_P = initial_row(whole, rng, model.adapter_dtype).to(model.head_VD.device)
+        row_P = initial_row(whole, rng, model.adapter_dtype)
+        row_P = (settings.start(whole, row_P) if settings.start else row_P).to(model.head_VD.device)
         # One draw for all blocks: a block starts with the same adapter whichever side of the cut it is on.
         self.client_layout = Layout.of(pieces, blocks=range(max(clients.splits)), rank=rank)
         self.bank = ClientBank(self.client_layout, row_P[: self.client_layout.size], settings.rank, settings.optimizer)
@@ -169,17 +171,25 @@ class Engine:
                 positions += losses_M.shape[0]
         return Loss(total / positions, positions)
 
-    def export(self) -> dict[str, bytes]:
-        """The global adapters, as evaluated, in the files of a PEFT checkpoint; see `adapters.to_peft`."""
-        split = self._global_split
-        scale = self.settings.alpha / self.settings.rank  # that of an average, whatever the devices' ranks
-        device = Part(self.client_layout, self._global_row(), range(split), max(self.clients.ranks), scale)
-        return to_peft([device, self._server_part(split)], self.model.config, base_model=self.settings.base_model)
+    def export(self, device: int | None = None) -> dict[str, bytes]:
+        """The global adapters as evaluated, or one device's, with the server's behind, as a PEFT checkpoint's files."""
+        front = self._global_part() if device is None else self._own_part(device)
+        rank, blocks = self.settings.rank, range(front.blocks.stop, self.model.num_blocks)
+        row_P = self.server.params(self.server_rows)[0]
+        back = Part(self.server_layout, row_P, blocks, rank, self.settings.alpha / rank)
+        return to_peft([front, back], self.model.config, base_model=self.settings.base_model)
 
-    def _server_part(self, split: int) -> Part:
-        row_P, rank = self.server.params(self.server_rows)[0], self.settings.rank
-        blocks = range(split, self.model.num_blocks)
-        return Part(self.server_layout, row_P, blocks, rank, self.settings.alpha / rank)
+    def _global_part(self) -> Part:
+        scale = self.settings.alpha / self.settings.rank  # that of an average, whatever the devices' ranks
+        blocks = range(self._global_split)
+        return Part(self.client_layout, self._global_row(), blocks, max(self.clients.ranks), scale)
+
+    def _own_part(self, device: int) -> Part:
+        self._apply_returned()
+        rank, blocks = self.clients.ranks[device], range(self.clients.splits[device])
+        own = self.bank.knows(device)
+        row_P = self.bank.params(self.rows_of([device]))[0] if own else self.bank.share(rank)
+        return Part(self.client_layout, row_P, blocks, rank, self.settings.alpha / rank)
 
     @property
     def _global_split(self) -> int:

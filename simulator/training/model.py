@@ -99,6 +99,12 @@ class SplitModel:
 
         ``upload`` changes activations at the cut, ``download`` their gradients; both rows [n, T, D] at once.
         """
+        return self.loss_at_labels(self.hidden(batch, cohort, upload=upload, download=download), batch)
+
+    def hidden(
+        self, batch: Batch, cohort: Cohort, *, upload: Codec | None = None, download: Codec | None = None
+    ) -> Tensor:
+        """Hidden states [R, T, D] behind the last block, in front of the last norm and the head."""
         self._install(cohort, batch.ids_RT.shape[0])
         h_RTD, beside = self.family.embed(self.model, batch.ids_RT)
         for index in range(self.num_blocks + 1):
@@ -107,7 +113,7 @@ class SplitModel:
                 h_RTD = cut(h_RTD, start, rows, upload=upload or _lossless, download=download or _lossless)
             if index < self.num_blocks:
                 h_RTD = self.blocks[index](h_RTD, **beside)
-        return self.loss_at_labels(h_RTD, batch)
+        return h_RTD
 
     def loss_at_labels(self, h_RTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Last layer norm, head and cross-entropy, at label positions only."""

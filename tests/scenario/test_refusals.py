@@ -24,8 +24,7 @@ REFUSED = [
     # wrong types
     (("  rounds: 10", "  rounds: many"), "s.yaml:7: training.rounds: must be a whole number, got 'many'"),
     (("training:\n  rounds: 10", "training: 10"),
-     "s.yaml:6: training: must be a mapping with the keys rounds, batch, tokens, learning_rate, weight_decay, betas, "
-     "epsilon, aggregate_every, weights, evaluate_every, dtype, device, memory, threads, got '10'"),
+     "s.yaml:6: training: must be a mapping with the keys rounds, batch, tokens, learning_rate, weight_decay,"),
     (("training:\n  rounds: 10", "training:"), "s.yaml:6: training: must be a mapping with the keys rounds, batch,"),
     (("  rounds: 10", "  betas: 0.9"),
      "s.yaml:7: training.betas: must be a list of two numbers such as [0.9, 0.999], got '0.9'"),
