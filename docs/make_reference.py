@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 
 from devices.catalog import ALIASES
 from simulator.scenario import Scenario, dump, load
-from simulator.scenario.units import DURATION
+from simulator.scenario.units import DURATION, LEVEL
 
+KINDS = {"latency": DURATION, "shadowing": LEVEL, "margin": LEVEL}  # of nested sections; others are read from a dump
 ROOT = Path(__file__).parents[1]
 HEAD = """# Every key of a scenario
 
@@ -29,7 +30,8 @@ without a default is required. `NAME` stands for a name of your own, `devices[]`
 def rows(section: type[BaseModel], path: str) -> list[str]:
     lines: list[str] = []
     for name, field in section.model_fields.items():
-        here = f"{path}.{name}" if path else name
+        key = field.alias or name
+        here = f"{path}.{key}" if path else key
         inner, suffix = section_in(field.annotation)
         if inner is not None:
             note = field.description or (inner.__doc__ or "").splitlines()[0]
@@ -65,8 +67,8 @@ def default_text(section: type[BaseModel], name: str) -> str:
     value = field.get_default(call_default_factory=False)
     if name == "name":
         return "the file's name"
-    if name == "latency":
-        return f"`{DURATION.format(value)}`"
+    if name in KINDS and value is not None:
+        return f"`{KINDS[name].format(value)}`"
     written = WRITTEN.get((section.__name__, name))
     return f"`{written}`" if written is not None else f"`{'null' if value is None else value}`"
 

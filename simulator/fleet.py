@@ -13,7 +13,8 @@ from devices.spread import speed_factors
 from netmodels.capacity import Constant
 from netmodels.topology import Pipe, Topology
 from simulator.fitting import Placement, placements
-from simulator.scenario import Access, Group, Pair, Scenario
+from simulator.links import access_pipes
+from simulator.scenario import Cell, Group, Pair, Scenario
 from simulator.streams import stream
 
 
@@ -53,10 +54,8 @@ def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member
         group = place.group
         profile = find(group.profile)
         throttle = throttle_of(profile) if group.heat else NEVER
-        access = scenario.network.access[group.access]
+        pipes = access_pipes(scenario, group)
         speeds = speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread)
-        up = speed_factors(stream(scenario.seed, "uplink", group.name), group.count, access.spread)
-        down = speed_factors(stream(scenario.seed, "downlink", group.name), group.count, access.spread)
         digits = len(str(group.count))
         for number in range(group.count):
             cell = _cell_name(scenario, group, dealt)
@@ -72,7 +71,7 @@ def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member
                 throttle,
                 place.split,
                 group.rank,
-                _access_pipe(access, float(up[number]), float(down[number])),
+                pipes[number],
                 cell,
             )
             index += 1
@@ -92,13 +91,9 @@ def topology(scenario: Scenario, fleet: list[Member]) -> Topology:
     )
 
 
-def _access_pipe(access: Access, up: float, down: float) -> Pipe:
-    return Pipe(Constant(access.up * up), Constant(access.down * down), access.latency, access.loss)
-
-
 def _pipe(pair: Pair) -> Pipe:
     up, down = pair.rates
-    return Pipe(Constant(up), Constant(down), pair.latency)
+    return Pipe(Constant(up), Constant(down), pair.latency, airtime=pair.airtime if isinstance(pair, Cell) else None)
 
 
 def _cell_names(kind: str, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from devices.catalog import find
-from simulator import world
+from simulator import links, world
 from simulator.clock import HorizonReached, Stalled
 from simulator.failure import Interrupted, RunFailed
 from simulator.fitting import placements
@@ -120,5 +120,6 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
         "devices": {name: find(name).provenance for name in sorted(profiles)},
         "compute": f"roofline over the FLOPs and bytes of {scenario.timed_model}, computed from its config",
         "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
-        "network": f"{scenario.network.model}: max-min sharing, docs/network.md; rates are the scenario's own",
+        "network": f"{scenario.network.model}: max-min sharing, docs/network.md",
+        "links": links.provenance(scenario),
     }

@@ -19,7 +19,7 @@ LAYERS = [
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],
-    ["simulator.actors", "simulator.fitting", "simulator.fleet", "simulator.rounds"],
+    ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
     ["simulator.session", "simulator.checking"],

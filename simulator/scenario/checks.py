@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, share, to_text, to_whole
 from simulator.scenario.groups import apportion
@@ -70,6 +71,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     scenario = Lenient(raw)
     yield from _model_bounds(scenario, base_folder)
     yield from _links(scenario)
+    yield from access_findings(scenario, base_folder)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
     yield from _fleet(scenario)

@@ -59,12 +59,20 @@ def _fields(root: type[BaseModel], path: KeyPath) -> dict[str, FieldInfo]:
     """The keys that the schema has at a path; none where names are free."""
     current: object = root
     for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = _bare(current.model_fields[str(part)].annotation)
+        keys = keys_of(current)
+        if part in keys:
+            current = _bare(keys[str(part)].annotation)
         else:  # a table's values, a list's entries
             inner = [argument for argument in get_args(current) if argument is not ...]
             current = _bare(inner[-1]) if inner else None
-    return dict(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else {}
+    return keys_of(current)
+
+
+def keys_of(section: object) -> dict[str, FieldInfo]:
+    """The keys of a section as the file writes them; none for what is no section."""
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _bare(annotation: object) -> object:

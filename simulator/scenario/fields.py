@@ -13,8 +13,22 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
+from netmodels.wireless import LEAST_DISTANCE_M
 from simulator.scenario.paths import find_path, resolve_model
-from simulator.scenario.units import DURATION, NUMBER, POWER, RATE, SIZE, Kind, exact, format_share, parse_share
+from simulator.scenario.units import (
+    DURATION,
+    FREQUENCY,
+    LENGTH,
+    LEVEL,
+    NUMBER,
+    POWER,
+    RATE,
+    SIZE,
+    Kind,
+    exact,
+    format_share,
+    parse_share,
+)
 from simulator.scenario.words import Word, show, unknown
 from simulator.workload import TARGETS, in_order
 
@@ -32,7 +46,7 @@ Validator = Callable[[object], T]
 class Section(BaseModel):
     """A mapping of the scenario: frozen, and no key that nobody asked for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +259,9 @@ Rate = Annotated[float, BeforeValidator(bounded(quantity(RATE), above=0)), _writ
 Duration = Annotated[float, BeforeValidator(bounded(quantity(DURATION), minimum=0)), _written(DURATION)]
 Span = Annotated[float, BeforeValidator(bounded(quantity(DURATION), above=0)), _written(DURATION)]
 Size = Annotated[float, BeforeValidator(bounded(quantity(SIZE), above=0)), _written(SIZE)]
+Frequency = Annotated[float, BeforeValidator(bounded(quantity(FREQUENCY), above=0)), _written(FREQUENCY)]
+Radius = Annotated[float, BeforeValidator(bounded(quantity(LENGTH), above=LEAST_DISTANCE_M)), _written(LENGTH)]
+Decibels = Annotated[float, BeforeValidator(bounded(quantity(LEVEL), minimum=0)), _written(LEVEL)]
 Power = Annotated[float, BeforeValidator(bounded(quantity(POWER), minimum=0)), _written(POWER)]
 _AS_SHARE = PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
 Share = Annotated[float, BeforeValidator(bounded(share, above=0)), _AS_SHARE]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from simulator.scenario.checks import findings, unused
+from simulator.scenario.access import fill_vary
+from simulator.scenario.checks import Lenient, findings, unused
 from simulator.scenario.errors import KeyPath, ScenarioError
 from simulator.scenario.explain import Finding, explain
 from simulator.scenario.fields import Surroundings, catalogue_profile
@@ -50,6 +51,7 @@ def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, 
     raw = root.raw()
     assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
     _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
+    fill_vary(Lenient(raw), around.base_folder)
     scenario, wrong = _validate(raw, around)
     told = {found.path for found in wrong}
     wrong += [Finding(path, message) for path, message in unused(parsed.raw(), raw) if path not in told]

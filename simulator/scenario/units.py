@@ -122,7 +122,10 @@ DURATION: Final = Kind(
 )
 SIZE: Final = Kind("size", "a", "MiB", _decimal("B") | BINARY, {})
 POWER: Final = Kind("power", "a", "W", _decimal("W", "mk"), {})
-KINDS: Final = (RATE, DURATION, SIZE, POWER)
+FREQUENCY: Final = Kind("frequency", "a", "MHz", _decimal("Hz"), {})
+LENGTH: Final = Kind("length", "a", "m", _decimal("m", "k"), {})
+LEVEL: Final = Kind("level", "a", "dB", {"dB": Fraction(1)}, {})
+KINDS: Final = (RATE, DURATION, SIZE, POWER, FREQUENCY, LENGTH, LEVEL)
 
 
 def parse_share(text: str) -> float:

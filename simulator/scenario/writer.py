@@ -11,7 +11,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from simulator.scenario.model import Scenario
 
-ALTERNATIVES: Final = frozenset({"capacity", "up", "down", "count", "share"})  # of these, what is null was not chosen
+ALTERNATIVES: Final = frozenset(  # of these, what is null was not chosen
+    {"capacity", "up", "down", "latency", "count", "share", "class", "vary", "trace", "offset", "wireless", "airtime"}
+)
 
 
 class _Representer(RoundTripRepresenter):
@@ -33,7 +35,7 @@ def dump(scenario: Scenario) -> str:
     yaml.width = 1 << 20  # no folded lines
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
-    yaml.dump(_styled(scenario.model_dump(mode="json")), text)
+    yaml.dump(_styled(scenario.model_dump(mode="json", by_alias=True)), text)
     return text.getvalue()
 
 

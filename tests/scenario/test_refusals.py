@@ -16,10 +16,12 @@ REFUSED = [
      "s.yaml:13: devices[0].cel: unknown key 'cel'; did you mean 'cell'? (allowed: name, profile, count, share, "
      "access, cell, split, rank,"),
     (("latency: 25 ms, ", "latency: 25 ms, jitter: 1 ms, "),
-     "s.yaml:20: network.access.lte.jitter: unknown key 'jitter' (allowed: up, down, latency, loss, spread)"),
+     "s.yaml:20: network.access.lte.jitter: unknown key 'jitter' (allowed: class, vary, trace, offset, wireless, up, "
+     "down, latency, loss, spread)"),
     # missing keys
     (("    access: lte\n", ""), "s.yaml:9: devices[0].access: missing: access class, a key of network.access"),
-    (("up: 20 Mbit/s, ", ""), "s.yaml:20: network.access.lte.up: missing: median rate from the device"),
+    (("up: 20 Mbit/s, ", ""), "s.yaml:20: network.access.lte.up: missing: median rate from the device, unless class, "
+     "trace or wireless gives it"),
     (("    count: 3\n", ""), "s.yaml:9: devices[0].count: missing: the number of devices (or a share of num_devices)"),
     # wrong types
     (("  rounds: 10", "  rounds: many"), "s.yaml:7: training.rounds: must be a whole number, got 'many'"),
@@ -53,7 +55,8 @@ REFUSED = [
     (("up: 20 Mbit/s", "up: -20 Mbit/s"), "s.yaml:20: network.access.lte.up: must be > 0, got '-20 Mbit/s'"),
     (("up: 20 Mbit/s", "up: nan Mbit/s"), "s.yaml:20: network.access.lte.up: must be finite, got 'nan Mbit/s'"),
     (("up: 20 Mbit/s", "up: null"),
-     "s.yaml:20: network.access.lte.up: must be a rate such as '20 Mbit/s', got nothing (null)"),
+     "s.yaml:20: network.access.lte.up: missing: median rate from the device, unless class, "
+     "trace or wireless gives it"),
     (("latency: 25 ms", "latency: -1 ms"), "s.yaml:20: network.access.lte.latency: must be >= 0, got '-1 ms'"),
     (("loss: 1 %", "loss: 100 %"), "s.yaml:20: network.access.lte.loss: must be < 1, got '100 %'"),
     (("loss: 1 %", "loss: 5"),

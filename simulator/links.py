@@ -1,0 +1,150 @@
+"""From an access class to the links of single devices: what each draws, and from which stream.
+
+One draw per device in turn, from streams named after the group: changing another group, or appending devices to this
+one, leaves everybody's links as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.spread import speed_factors
+from netmodels.capacity import Capacity, Constant, Shifted
+from netmodels.catalog import LinkClass, catalogue, extended, find
+from netmodels.markov import ar1
+from netmodels.topology import Pipe
+from netmodels.traces import Trace, Way, open_traces
+from netmodels.wireless import DOWN, UP, Direction, channel, distances_m, path_loss_db
+from simulator.scenario import Access, Group, Scenario, Wireless
+from simulator.streams import stream
+
+_STREAM_OF: Final[Mapping[Way, str]] = {"up": "uplink", "down": "downlink"}
+_DIRECTION_OF: Final[Mapping[Way, Direction]] = {"up": UP, "down": DOWN}
+_SEEDS: Final = 2**63
+
+Draw = partial[np.random.Generator]  # the stream of a name, for this group
+
+
+def access_pipes(scenario: Scenario, group: Group) -> list[Pipe]:
+    """The access links of a group's devices, in order.
+
+    Raises ValueError for what only a draw can show: a phone so far away that nothing reaches it.
+    """
+    access = scenario.network.access[group.access]
+    draw = partial(_group_stream, scenario.seed, group.name)
+    ups, downs = (_capacities(way, scenario, access, group.count, draw) for way in _STREAM_OF)
+    latencies_s = _latencies_s(scenario, access, group.count, draw)
+    return [Pipe(up, down, latency_s, access.loss) for up, down, latency_s in zip(ups, downs, latencies_s, strict=True)]
+
+
+def link_class(scenario: Scenario, access: Access) -> LinkClass | None:
+    """The link class that an access class names, from the scenario's own table or the shipped one."""
+    if access.link_class is None:
+        return None
+    table = scenario.network.classes
+    return find(access.link_class, catalogue() if table is None else extended(Path(table)))
+
+
+def provenance(scenario: Scenario) -> dict[str, dict[str, str]]:
+    """Where the figures of each access class in use come from, by its name."""
+    used = dict.fromkeys(group.access for group in scenario.groups)
+    return {name: _sources(scenario, scenario.network.access[name]) for name in used}
+
+
+def _group_stream(seed: int, group: str, name: str) -> np.random.Generator:
+    return stream(seed, name, group)
+
+
+def _capacities(way: Way, scenario: Scenario, access: Access, count: int, draw: Draw) -> Iterable[Capacity]:
+    given_bps = access.up if way == "up" else access.down
+    if given_bps is not None:
+        return _spread(given_bps, access, way, count, draw)
+    link = link_class(scenario, access)
+    if link is not None:
+        return _of_class(link, access, way, count, draw)
+    if access.trace is not None:
+        return _of_trace(open_traces(Path(access.trace)), access, way, count, draw)
+    assert access.wireless is not None, "a scenario that was loaded says what every rate is"
+    return _of_wireless(access.wireless, way, count, draw)
+
+
+def _spread(median_bps: float, access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
+    return [Constant(median_bps * float(factor)) for factor in _factors(access, way, count, draw)]
+
+
+def _factors(access: Access, way: Way, count: int, draw: Draw) -> NDArray[np.float64]:
+    return speed_factors(draw(_STREAM_OF[way]), count, access.spread)
+
+
+def _of_class(link: LinkClass, access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
+    rates = link.known("up_bps" if way == "up" else "down_bps")
+    if access.vary == "ar1":
+        lag1 = link.known("up_lag1" if way == "up" else "down_lag1")
+        return [ar1(rates, lag1, seed) for seed in _seeds(draw(_STREAM_OF[way]), count)]
+    if len(rates.levels) == 1:
+        return _spread(rates.median, access, way, count, draw)
+    return [Constant(float(bps)) for bps in rates.at(draw(_STREAM_OF[way]).random(count))]
+
+
+def _of_trace(traces: tuple[Trace, ...], access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
+    """Recordings dealt out in turn; both directions of a device begin at the same place."""
+    places = draw("offset").random(count)
+    capacities: list[Capacity] = []
+    for number, place in enumerate(places):
+        trace = traces[number % len(traces)]
+        longest_s = max(steps.period_s or 0.0 for steps in (trace.up, trace.down) if steps is not None)
+        offset_s = float(place) * longest_s if access.offset is None else access.offset
+        capacities.append(Shifted(trace.way(way), offset_s))
+    return capacities
+
+
+def _of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> list[Capacity]:
+    """Both directions of a device lose the same on the way; their fading is independent."""
+    distances = distances_m(draw("distance").random(count), wireless.radius)
+    shadowing_db = wireless.shadowing * draw("shadowing").standard_normal(count)
+    seeds = _seeds(draw(_STREAM_OF[way]), count)
+    return [
+        channel(
+            _DIRECTION_OF[way],
+            path_loss_db(float(distance_m)) + float(shadow_db) + wireless.margin,
+            wireless.bandwidth,
+            coherence_s=wireless.coherence,
+            seed=seed,
+        )
+        for distance_m, shadow_db, seed in zip(distances, shadowing_db, seeds, strict=True)
+    ]
+
+
+def _latencies_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> list[float]:
+    if access.latency is not None:
+        return [access.latency] * count
+    link = link_class(scenario, access)
+    assert link is not None, "a scenario that was loaded says what every latency is"
+    return [float(rtt_s) / 2 for rtt_s in link.known("rtt_s").at(draw("round trip").random(count))]
+
+
+def _seeds(generator: np.random.Generator, count: int) -> list[int]:
+    return [int(seed) for seed in generator.integers(_SEEDS, size=count)]
+
+
+def _sources(scenario: Scenario, access: Access) -> dict[str, str]:
+    said = {"up": access.up, "down": access.down, "latency": access.latency}
+    sources = {key: "the scenario's own" for key, value in said.items() if value is not None}
+    link = link_class(scenario, access)
+    open_ways = [way for way in _STREAM_OF if way not in sources]
+    if link is not None:
+        known = link.provenance
+        sources |= {way: f"link class {link.id}, {access.vary}: {known[f'{way}_bps']}" for way in open_ways}
+        if "latency" not in sources:
+            sources["latency"] = f"link class {link.id}, half the round trip: {known['rtt_s']}"
+    elif access.trace is not None:
+        sources |= dict.fromkeys(open_ways, f"recorded in {access.trace}")
+    elif access.wireless is not None:
+        sources |= dict.fromkeys(open_ways, "path loss and truncated Shannon bound, netmodels/wireless.py")
+    return sources
