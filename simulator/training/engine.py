@@ -19,6 +19,7 @@ from torch import Tensor
 from simulator.numerics import Loss, Ticket
 from simulator.training.adapters import Part, to_peft
 from simulator.training.bank import AdapterRows, ClientBank, Rows, initial_row
+from simulator.training.dropout import Masks
 from simulator.training.groups import Grouping, Sequences
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
@@ -65,6 +66,7 @@ class Settings:
     moments: Moments = "keep"
     base_model: str = "gpt2"
     start: Callable[[Layout, Tensor], Tensor] | None = None  # fresh adapters [P] of all blocks -> those to begin with
+    seed: int = 0  # of dropout's masks
 
 
 class Engine:
@@ -124,7 +126,8 @@ class Engine:
             chosen = [tickets[index].device for index in group]
             clients = self._clients(self.bank.params(self.rows_of(chosen)), chosen)
             server = self._server()
-            cohort = Cohort(tuple(splits[index] for index in group), tickets[0].sequences, clients, server)
+            masks = self._masks([tickets[index] for index in group])
+            cohort = Cohort(tuple(splits[index] for index in group), tickets[0].sequences, clients, server, masks)
             batch = self._batch([batches[index] for index in group], 1.0 / positions)
             loss, losses_M = self.model.losses(batch, cohort)
             if loss.requires_grad:
@@ -246,6 +249,13 @@ class Engine:
     def rows_of(self, devices: Sequence[int]) -> Rows:
         """Rows of the bank that hold these devices' adapters."""
         return self.bank.rows(devices, [self.clients.ranks[device] for device in devices])
+
+    def _masks(self, tickets: Sequence[Ticket]) -> Masks | None:
+        regime = self.model.regime
+        if not (regime.dropout or regime.lora_dropout):
+            return None
+        devices, rounds = [ticket.device for ticket in tickets], [ticket.round for ticket in tickets]
+        return Masks.of(self.settings.seed, devices, rounds, tickets[0].sequences, self.model.head_VD.device)
 
     def _clients(self, rows_NP: Tensor, devices: Sequence[int]) -> AdapterRows:
         return self._adapter_rows(self.client_layout, rows_NP, [self.clients.ranks[device] for device in devices])

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from simulator.training.dropout import KeyedDropout
 from simulator.training.layout import Piece
 
 
@@ -35,6 +36,7 @@ class Stack:
     db: tuple[Tensor, ...]
     start: int
     num_rows: int
+    dropout: KeyedDropout | None = None
 
     def rows_of(self, x_RTD: Tensor) -> Tensor:
         """The clients' rows of x [R, T, D] as a view [N, rows per client * T, D]."""
@@ -43,6 +45,8 @@ class Stack:
     def add_deltas(self, x_RTD: Tensor, y_RTO: Tensor) -> list[Tensor]:
         """Add each client's low-rank delta to its own rows of y, in place; return the rank-K activations."""
         x_NTD, y_NTO, hidden = self.rows_of(x_RTD), self.rows_of(y_RTO), []
+        if (keep := self._keep(x_RTD)) is not None:
+            x_NTD = x_NTD * keep
         for piece, a_NKD, b_NKO in zip(self.pieces, self.a, self.b, strict=True):
             h_NTK = torch.bmm(x_NTD, a_NKD.transpose(1, 2))
             y_NTO.narrow(2, piece.offset, piece.out).baddbmm_(h_NTK, b_NKO)
@@ -52,13 +56,26 @@ class Stack:
     def add_gradients(self, x_RTD: Tensor, dy_RTO: Tensor, dx_RTD: Tensor | None, hidden: Sequence[Tensor]) -> None:
         """Add the gradients of A and B to their buffers, and the adapters' share to dx, in place."""
         x_NTD, dy_NTO = self.rows_of(x_RTD), self.rows_of(dy_RTO)
+        if (keep := self._keep(x_RTD)) is not None:
+            x_NTD = x_NTD * keep
         for index, (piece, h_NTK) in enumerate(zip(self.pieces, hidden, strict=True)):
             part_NTO = dy_NTO.narrow(2, piece.offset, piece.out)
             dh_NTK = torch.bmm(part_NTO, self.b[index].transpose(1, 2))
             self.da[index].baddbmm_(dh_NTK.transpose(1, 2), x_NTD)
             self.db[index].baddbmm_(h_NTK.transpose(1, 2), part_NTO)
-            if dx_RTD is not None:
+            if dx_RTD is None:
+                continue
+            if keep is None:
                 self.rows_of(dx_RTD).baddbmm_(dh_NTK, self.a[index])
+            else:
+                self.rows_of(dx_RTD).add_(torch.bmm(dh_NTK, self.a[index]).mul_(keep))
+
+    def _keep(self, x_RTD: Tensor) -> Tensor | None:
+        """What the adapters' input is multiplied with; worked out anew for the backward pass instead of kept."""
+        if self.dropout is None or self.dropout.masks is None:
+            return None
+        keep_RTD = self.dropout.keep(x_RTD, self.start, self.num_rows)
+        return keep_RTD.view(self.a[0].shape[0], -1, x_RTD.shape[-1])
 
 
 class StackedLora(torch.autograd.Function):
@@ -114,6 +131,7 @@ class LoraProjection(nn.Module):
         self.bias = None if bias_O is None else nn.Parameter(bias_O.detach(), requires_grad=False)
         self.register_buffer("anchor", weight_DO.new_empty(0).requires_grad_(), persistent=False)
         self.stacks: tuple[Stack, ...] = ()
+        self.dropout: KeyedDropout | None = None
 
     def forward(self, x_RTD: Tensor) -> Tensor:
         """Project with the adapters that `stacks` holds for this pass (none: the plain frozen projection)."""

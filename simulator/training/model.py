@@ -9,17 +9,20 @@ on the way back), and a codec may change it there (`cut.py`). Shape legend in `l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from simulator.training.bank import AdapterRows
 from simulator.training.cut import Codec, cut
+from simulator.training.dropout import ATTENTION, KeyedDropout, Masks
 from simulator.training.families import chosen, family_of
 from simulator.training.layout import Piece
-from simulator.training.lora import LoraProjection
+from simulator.training.lora import LoraProjection, Stack
 from simulator.training.loss import head_loss
 
 
@@ -34,6 +37,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Regime:
+    """How passes are computed: probabilities of dropout, and whether a block's activations are computed twice."""
+
+    dropout: float = 0.0  # of the base: behind the embedding, in attention, in front of residual sums
+    lora_dropout: float = 0.0  # of the adapters' inputs
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cohort:
     """Who computes which rows: N clients, deepest split first, each with ``sequences`` rows of the batch."""
 
@@ -41,6 +53,7 @@ class Cohort:
     sequences: int
     clients: AdapterRows
     server: AdapterRows
+    masks: Masks | None = None  # None: no dropout in this pass
 
     def on_device(self, block: int) -> int:
         """How many clients (a prefix of them) still compute this block themselves."""
@@ -52,11 +65,16 @@ class Cohort:
         return (clients[0] * self.sequences, len(clients) * self.sequences) if clients else (0, 0)
 
 
+PLAIN: Final = Regime()
+
+
 class SplitModel:
     """The frozen model with a `LoraProjection` in place of every projection that carries an adapter."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Take over a loaded model of a known family: freeze it, switch dropout off."""
+    def __init__(self, model: PreTrainedModel, regime: Regime = PLAIN) -> None:
+        """Take over a loaded model of a known family: freeze it, switch its own dropout off."""
+        self.regime = regime
+        self.dropouts: list[KeyedDropout] = []
         self.model = model.eval().requires_grad_(False)
         self.config = model.config
         self.family = family_of(model.config)
@@ -66,6 +84,8 @@ class SplitModel:
         self.projections: list[dict[str, LoraProjection]] = [{} for _ in self.blocks]
         for block in self.blocks:
             self.family.tune(block)
+        if regime.dropout:
+            self._put_dropout()
 
     def adapt(self, targets: Sequence[str]) -> tuple[Piece, ...]:
         """Make room for adapters on these targets of every block; returns their pieces, in the order of a pass.
@@ -79,6 +99,8 @@ class SplitModel:
                     parent, _, name = piece.module.rpartition(".")
                     weight_DO, bias_O = self.family.frozen(block.get_submodule(piece.module))
                     known[piece.module] = LoraProjection(weight_DO, bias_O)
+                    if self.regime.lora_dropout:
+                        known[piece.module].dropout = self._dropout(self.regime.lora_dropout)
                     setattr(block.get_submodule(parent), name, known[piece.module])
         return pieces
 
@@ -107,13 +129,39 @@ class SplitModel:
         """Hidden states [R, T, D] behind the last block, in front of the last norm and the head."""
         self._install(cohort, batch.ids_RT.shape[0])
         h_RTD, beside = self.family.embed(self.model, batch.ids_RT)
+        if self.regime.dropout:
+            h_RTD = self.dropouts[0](h_RTD)
         for index in range(self.num_blocks + 1):
             start, rows = cohort.cut_rows(index)
             if rows and (upload or download):
                 h_RTD = cut(h_RTD, start, rows, upload=upload or _lossless, download=download or _lossless)
             if index < self.num_blocks:
-                h_RTD = self.blocks[index](h_RTD, **beside)
+                h_RTD = self._block(index, h_RTD, beside)
         return h_RTD
+
+    def _block(self, index: int, h_RTD: Tensor, beside: dict[str, Any]) -> Tensor:
+        """One block; with checkpointing only its input is kept, and the rest computed again in the backward pass."""
+        block = self.blocks[index]
+        if self.regime.checkpointing and torch.is_grad_enabled():
+            out_RTD: Tensor = checkpoint(block, h_RTD, use_reentrant=False, preserve_rng_state=False, **beside)
+        else:
+            out_RTD = block(h_RTD, **beside)
+        return out_RTD
+
+    def _put_dropout(self) -> None:
+        """Replace the base's own dropout layers by keyed ones; the first of all stands behind the embedding."""
+        self.config._attn_implementation = ATTENTION
+        self._dropout(self.regime.dropout)
+        for block in self.blocks:
+            block.get_submodule(self.family.attention).keyed_dropout = self._dropout(self.regime.dropout)
+            for path in self.family.dropouts:
+                parent, _, name = path.rpartition(".")
+                setattr(block.get_submodule(parent), name, self._dropout(self.regime.dropout))
+
+    def _dropout(self, probability: float) -> KeyedDropout:
+        """A dropout layer whose place no other has."""
+        self.dropouts.append(KeyedDropout(len(self.dropouts), probability))
+        return self.dropouts[-1]
 
     def loss_at_labels(self, h_RTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Last layer norm, head and cross-entropy, at label positions only."""
@@ -121,18 +169,20 @@ class SplitModel:
         return head_loss(self.final_norm(h_MD), self.head_VD, batch.targets_M, batch.weights_M)
 
     def _install(self, cohort: Cohort, num_rows: int) -> None:
-        """Hand every block the adapters of this pass."""
+        """Hand every block the adapters and the masks of this pass."""
+        for dropout in self.dropouts:
+            dropout.masks = cohort.masks
         for index, projections in enumerate(self.projections):
             clients = cohort.on_device(index)
             mine = clients * cohort.sequences
             for module, projection in projections.items():
-                stacks = []
+                stacks: list[Stack] = []
                 if clients and module in cohort.clients.layout.modules:
                     stacks.append(cohort.clients.stack(index, module, clients=clients, start=0, num_rows=mine))
                 if mine < num_rows and module in cohort.server.layout.modules:
                     rest = num_rows - mine
                     stacks.append(cohort.server.stack(index, module, clients=1, start=mine, num_rows=rest))
-                projection.stacks = tuple(stacks)
+                projection.stacks = tuple(replace(stack, dropout=projection.dropout) for stack in stacks)
 
 
 def _lossless(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.groups import Sequences
-from simulator.training.model import SplitModel
+from simulator.training.model import PLAIN, SplitModel
 from simulator.training.optim import AdamW, Optimizer
 from simulator.training.whole import Whole
 
@@ -48,13 +48,13 @@ class FixedData:
         return self.batch(1000, 0)
 
 
-def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, optimizer=None, **more):
+def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, optimizer=None, regime=PLAIN, **more):
     """An engine and its reference on the same weights, with B drawn at random so that no gradient is zero."""
     alpha = 16.0
     gpt2 = tiny_gpt2(dtype)
     settings = Settings(targets, rank or max(ranks), alpha, optimizer or Optimizer(RULE), **more)
     engine = Engine(
-        SplitModel(copy.deepcopy(gpt2)),
+        SplitModel(copy.deepcopy(gpt2), regime),
         FixedData(),
         Clients(tuple(splits), tuple(ranks), (1.0,) * len(splits)),
         settings,

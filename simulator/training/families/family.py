@@ -23,6 +23,13 @@ class Family(Protocol):
     fan_in_fan_out: bool
     """PEFT's word for projections whose weight is stored [in, out], as GPT-2's Conv1D does; nn.Linear is [out, in]."""
 
+    attention: str
+    """Path of the attention module in a block."""
+
+    @property
+    def dropouts(self) -> tuple[str, ...]:
+        """Paths of a block's other dropout layers."""
+
     def check(self, config: PretrainedConfig) -> None:
         """Refuse, with ValueError, variants that this description would compute wrongly."""
 

@@ -16,6 +16,8 @@ class Gpt2:
 
     blocks = "transformer.h"
     fan_in_fan_out = True
+    attention = "attn"
+    dropouts = ("attn.resid_dropout", "mlp.dropout")
 
     def check(self, config: PretrainedConfig) -> None:
         """Refuse another activation than the tanh GELU, which is computed by one kernel, and cross attention."""
