@@ -9,7 +9,8 @@ How to read the table (SI units; an empty cell means that no source was found):
   performance cores (general knowledge; Apple's matrix unit is not counted).
 * ``gpu_fp16`` is the dense tensor-core peak on NVIDIA from Volta on, and twice ``gpu_fp32`` on most phones.
 * Usable RAM of phones is 0.40 of RAM: an assumption for an app in the foreground (Android documents no fixed limit).
-* ``active_power_w`` is what ``note`` says: a chip's TDP, power measured at the wall, or a power mode.
+* ``active_power_w`` is what ``note`` says: a chip's TDP, power measured at the wall, or a power mode. Energy is counted
+  with ``training_power_w`` and ``resting_power_w``, whose ``power_source`` says how far they are measured or assumed.
 * ``efficiency`` belongs to ``backend``. Phones train on their CPU. Its source begins with ``measured:`` (training on
   this device), ``derived:`` (from a measurement of something close) or ``assumed:``.
 * ``half_efficiency_tokens`` says how many tokens a pass a GPU needs for half of its efficiency; CPUs need none.
@@ -69,7 +70,7 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
 
 _TEXTS: Final = frozenset(
     {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
-    | {"efficiency_source", "kernel_overhead_source", "half_efficiency_source"}
+    | {"efficiency_source", "kernel_overhead_source", "half_efficiency_source", "power_source"}
 )
 _COUNTS: Final = frozenset({"year", "ram_bytes", "usable_ram_bytes"})
 

@@ -21,8 +21,8 @@ class Profile:
     """What is known of one real device. ``None`` means "no source found", never zero.
 
     Peaks are those of the data sheet; `efficiency` is the share of the backend's peak that training reaches.
-    Power, battery and `sustained_ratio` (throughput after long load over peak) are carried for energy and heat;
-    nothing in this module uses them. `source`, `derived_fields` and `note` say where each figure was seen, by which
+    Power and battery are carried for `devices.energy`, `sustained_ratio` (throughput after long load over peak) for
+    `devices.heat`. `source`, `derived_fields` and `note` say where each figure was seen, by which
     formula it was computed, and what is only general knowledge.
 
     Raises `ValueError` when a figure is not positive, a share exceeds 1, or more RAM is usable than there is.
@@ -48,6 +48,9 @@ class Profile:
     usable_ram_bytes: int | None = None  # what one training process may hold
     active_power_w: float | None = None
     idle_power_w: float | None = None
+    training_power_w: float | None = None  # while it trains
+    resting_power_w: float | None = None  # while it waits: idle, screen off
+    power_source: str = ""
     battery_wh: float | None = None
     sustained_ratio: float | None = None
     source: str = ""
@@ -98,6 +101,7 @@ class Profile:
             "efficiency": self.efficiency_source,
             "kernel_overhead": self.kernel_overhead_source,
             "half_efficiency": self.half_efficiency_source,
+            "power": self.power_source,
         }
         return {what: text for what, text in stated.items() if text}
 
@@ -123,6 +127,8 @@ _POSITIVE: Final = (
     "usable_ram_bytes",
     "active_power_w",
     "idle_power_w",
+    "training_power_w",
+    "resting_power_w",
     "battery_wh",
     "sustained_ratio",
 )

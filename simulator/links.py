@@ -45,10 +45,19 @@ def access_pipes(scenario: Scenario, group: Group) -> list[Pipe]:
 
 def link_class(scenario: Scenario, access: Access) -> LinkClass | None:
     """The link class that an access class names, from the scenario's own table or the shipped one."""
-    if access.link_class is None:
+    return _class(scenario, access.link_class)
+
+
+def radio_class(scenario: Scenario, access: Access) -> LinkClass | None:
+    """The link class whose radio an access class pays for in joules; None where that is not said."""
+    return _class(scenario, access.radio or access.link_class)
+
+
+def _class(scenario: Scenario, name: str | None) -> LinkClass | None:
+    if name is None:
         return None
     table = scenario.network.classes
-    return find(access.link_class, catalogue() if table is None else extended(Path(table)))
+    return find(name, catalogue() if table is None else extended(Path(table)))
 
 
 def provenance(scenario: Scenario) -> dict[str, dict[str, str]]:

@@ -1,16 +1,18 @@
 """What happened: every message, every computation and every round, in virtual time. Observers listen here.
 
 A view or an analysis reads these rows and nothing else. Rounds count from 1 in every row. The trace hash is taken over
-times, actors, kinds and sizes only, not over losses: a run that trains nothing has the hash of the run that does.
+times, actors, kinds and sizes only, not over losses and joules: a run that trains nothing has the hash of the run that
+does.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Outcome = Literal["delivered", "cancelled"]
 
@@ -34,10 +36,11 @@ class MessageRow(NamedTuple):
     sent_s: float
     delivered_s: float
     outcome: Outcome
+    energy_j: float = math.nan  # of the device's radio; nan where unknown
 
 
 class ComputeRow(NamedTuple):
-    """One computation of an actor, in virtual seconds."""
+    """One computation of an actor, in virtual seconds; ``energy_j`` is nan where unknown."""
 
     actor: str
     round: int
@@ -45,6 +48,7 @@ class ComputeRow(NamedTuple):
     flops: float
     start_s: float
     end_s: float
+    energy_j: float = math.nan
 
 
 class RoundRow(NamedTuple):
@@ -65,6 +69,20 @@ class RoundRow(NamedTuple):
     bytes_up: int
     bytes_down: int
     slowest: str  # the device that finished last
+    energy_j: float = math.nan  # of its devices; nan where a figure of one is unknown
+
+
+class Metered(Protocol):
+    """Prices rows in joules, each once, as they come in; nan where a figure is unknown."""
+
+    def message(self, row: MessageRow) -> float:
+        """Joules of a device's radio for a message."""
+
+    def compute(self, row: ComputeRow) -> float:
+        """Joules of a computation."""
+
+    def round(self, row: RoundRow) -> float:
+        """Joules of a round's devices."""
 
 
 class Observer:
@@ -88,6 +106,7 @@ class Record:
     """Collects the rows of one run and tells the observers."""
 
     observers: Sequence[Observer] = ()
+    meter: Metered | None = None
     messages: list[MessageRow] = field(default_factory=list)
     computes: list[ComputeRow] = field(default_factory=list)
     rounds: list[RoundRow] = field(default_factory=list)
@@ -99,7 +118,8 @@ class Record:
 
     def message(self, row: MessageRow) -> None:
         """Note a message; bytes are counted when delivered."""
-        self.messages.append(row)
+        priced = row._replace(energy_j=self.meter.message(row)) if self.meter else row
+        self.messages.append(priced)
         if row.outcome == "delivered":
             self.bytes_by_kind[row.kind] += row.size_bytes
             up, down = (row.size_bytes, 0) if row.direction == "up" else (0, row.size_bytes)
@@ -107,20 +127,22 @@ class Record:
             self.bytes_down += down
             before = self.bytes_of_round[row.round]
             self.bytes_of_round[row.round] = (before[0] + up, before[1] + down)
-        self._note("m", *row[1:])
-        self._tell(lambda observer: observer.on_message(row))
+        self._note("m", *row[1:-1])
+        self._tell(lambda observer: observer.on_message(priced))
 
     def compute(self, row: ComputeRow) -> None:
         """Note a computation."""
-        self.computes.append(row)
-        self._note("c", *row)
-        self._tell(lambda observer: observer.on_compute(row))
+        priced = row._replace(energy_j=self.meter.compute(row)) if self.meter else row
+        self.computes.append(priced)
+        self._note("c", *row[:-1])
+        self._tell(lambda observer: observer.on_compute(priced))
 
     def round(self, row: RoundRow) -> None:
         """Note a finished round. Its losses stay out of the trace hash."""
-        self.rounds.append(row)
+        priced = row._replace(energy_j=self.meter.round(row)) if self.meter else row
+        self.rounds.append(priced)
         self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
-        self._tell(lambda observer: observer.on_round(row))
+        self._tell(lambda observer: observer.on_round(priced))
 
     def phase(self, what: str) -> None:
         """Tell the observers what is being set up."""

@@ -18,6 +18,7 @@ from simulator.actors import Actor, Device, Jitter, Machine
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
+from simulator.energy import check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.record import Observer, Record
@@ -46,6 +47,7 @@ def check_feasible(scenario: Scenario) -> None:
     """
     if scenario.fleet_size > MOST_DEVICES:
         raise ValueError(f"devices: at most {MOST_DEVICES:,} can be simulated one by one, got {scenario.fleet_size:,}")
+    check_known(scenario)
     needs = [
         workload(scenario, split=place.split, rank=place.group.rank).server_memory
         for place in placements(scenario)
@@ -62,11 +64,12 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     the simulation cannot finish.
     """
     started = time.perf_counter()
-    record = Record(observers)
     check_feasible(scenario)
     placed = placements(scenario)
     crew = fleet.members(scenario, placed)
     left_out = scenario.fleet_size - len(crew)
+    meter = meter_of(scenario, crew)
+    record = Record(observers, meter)
     if timing_only:
         numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
         weights = [1.0] * len(crew)
@@ -81,7 +84,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     job.rounds.begin(dropped=left_out)
     virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     summary = _summary(scenario, record, virtual_s, time.perf_counter() - started)
-    summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed)}
+    summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = crew if scenario.training.export == "clients" else []
     own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
     return Outcome(record, summary, numerics.export(), own)

@@ -20,6 +20,7 @@ LAYERS = [
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds"],
+    ["simulator.energy"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
     ["simulator.session", "simulator.checking"],

@@ -87,6 +87,9 @@ class _Check:
         if len(kinds) > 1:
             yield (*self.path, kinds[1]), f"of {', '.join(KINDS)} only one can give the rates, and {kinds[0]} does"
             return
+        radio = self.scenario.read(to_text, *self.path, "radio")
+        if radio is not None and radio not in self.classes:
+            yield (*self.path, "radio"), unknown("link class", radio, self.classes)
         for key, owner in (("vary", "class"), ("offset", "trace")):
             if self.has(key) and not self.has(owner):
                 yield (*self.path, key), f"is read only with {owner}"

@@ -50,6 +50,8 @@ Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", 
 Dtype = Annotated[Literal["float32", "float64"], BeforeValidator(one_of("dtype", ("float32", "float64")))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
 
+Energy = Annotated[Literal["auto", "required"], BeforeValidator(one_of("energy", ("auto", "required")))]
+
 
 class Model(Section):
     """The model that is trained, and where it is cut."""
@@ -156,6 +158,10 @@ class Scenario(Section):
     lora: Lora = Field(default_factory=Lora, description="the adapter")
     data: Data = Field(default_factory=Data, description="the data and their partition")
     training: Training = Field(default_factory=Training, description="the optimisation")
+    energy: Energy = Field(
+        default="auto",
+        description="joules are counted wherever they are known; required: a group of unknown power is refused",
+    )
     memory: Memory = Field(default_factory=Memory, description="how the parties hold their part")
     num_devices: Count | None = Field(default=None, description="size of the fleet where groups have shares")
     devices: Annotated[tuple[DeviceGroup, ...], NotEmpty] = Field(description="groups of devices")

@@ -70,6 +70,9 @@ class Access(Section):
     latency: Duration | None = Field(default=None, description="one-way latency; null: half a class's round trip")
     loss: Loss = Field(default=0.0, description="share of packets lost, each way")
     spread: NonNegative = Field(default=0.0, description="lognormal sigma of each device's rates around up and down")
+    radio: Text | None = Field(
+        default=None, description="class whose radio they pay for in joules; null: that of class, else unknown"
+    )
 
 
 class Pair(Section):

@@ -64,6 +64,11 @@ def size(size_bytes: float) -> str:
     return _scaled(size_bytes, "B")
 
 
+def energy(energy_j: float) -> str:
+    """Joules with a decimal prefix: "430 J", "16.8 kJ"."""
+    return _scaled(energy_j, "J")
+
+
 def rate(rate_bps: float) -> str:
     """Bits per second: "950 bit/s", "31.0 Mbit/s"."""
     return _scaled(rate_bps, "bit/s")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from simulator.record import RoundRow
 from simulator.views import summary_sections as sections
+from simulator.views.energy_section import energy
 from simulator.views.format import MINUS
 from simulator.views.info import RunInfo
 from simulator.views.palette import ACCENT, LABEL, MAX_WIDTH, Pen, pen_for
@@ -69,6 +70,7 @@ def render(
             f"{clocked}, frames without TCP and IP headers".removeprefix(", "),
             sections.sizes(info, summary, traffic or {}),
         ),
+        ("energy", f"{clocked}, counted on the devices".removeprefix(", "), energy(info, summary)),
         ("", "", sections.closing(info, summary)),
     ):
         if content:

@@ -27,7 +27,7 @@ SANE_BY_CLASS = {
     "server": ((10e3 * G, 500e3 * G), (300 * G, 6e3 * G), (15 * G, 200 * G)),
 }
 TEXTS = {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
-TEXTS |= {"efficiency_source", "kernel_overhead_source", "half_efficiency_source"}
+TEXTS |= {"efficiency_source", "kernel_overhead_source", "half_efficiency_source", "power_source"}
 
 
 def table() -> list[dict[str, str]]:
@@ -52,6 +52,8 @@ def test_every_device_names_its_sources(device):
         assert re.match(r"(measured|derived|assumed): \S", device.kernel_overhead_source)
     if device.half_efficiency_tokens is not None:
         assert re.match(r"(measured|derived|assumed): \S", device.half_efficiency_source)
+    if device.training_power_w is not None:
+        assert re.match(r"(measured|derived|assumed): \S", device.power_source)
     assert {"source", "efficiency"} <= device.provenance.keys()
 
 

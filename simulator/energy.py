@@ -1,0 +1,244 @@
+"""Whose joules: meters every computation, every message and every round of a run as its rows come in.
+
+What a row costs is noted with it (``energy_j``); what a round costs is that of its devices' rows and of their rest
+while it lasted. A figure that nobody knows makes what it prices unknown (nan here, null in files), never zero, and
+`Meter.summary` says which figure of which group is missing. Energy changes no time and no trace hash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from devices.catalog import find
+from devices.energy import Radio, Spans, battery_percent
+from devices.profile import Profile
+from netmodels.catalog import LinkClass
+from simulator.fleet import Member
+from simulator.links import radio_class
+from simulator.record import ComputeRow, MessageRow, RoundRow
+from simulator.scenario import Group, Scenario
+
+UNKNOWN: Final = math.nan
+PARTS: Final = ("compute", "radio", "idle")
+RADIO: Final = ("radio_on_w", "joules_per_mb_up", "joules_per_mb_down", "tail_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What energy needs to know of some equal machines; nan where nobody knows. ``missing`` names those figures.
+
+    ``radio`` is None where it is unknown.
+    """
+
+    training_w: float
+    resting_w: float
+    battery_wh: float
+    radio: Radio | None
+    missing: tuple[str, ...]
+
+
+def figures_of(profile: Profile, radio: Radio | None, missing: Iterable[str] = ()) -> Figures:
+    """The figures of a profile, and which of them are missing besides those of the radio."""
+    powers = [figure for figure in ("training_power_w", "resting_power_w") if getattr(profile, figure) is None]
+    return Figures(
+        _or_unknown(profile.training_power_w),
+        _or_unknown(profile.resting_power_w),
+        _or_unknown(profile.battery_wh),
+        radio,
+        (*([f"{', '.join(powers)} of {profile.id}"] if powers else []), *missing),
+    )
+
+
+def figures(scenario: Scenario) -> dict[str, Figures]:
+    """The figures of every group, by its name."""
+    return {group.name: _of_group(scenario, group) for group in scenario.groups}
+
+
+def _of_group(scenario: Scenario, group: Group) -> Figures:
+    profile, link = find(group.profile), radio_class(scenario, scenario.network.access[group.access])
+    if link is None:
+        return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class"])
+    lacking = [figure for figure in RADIO if getattr(link, figure) is None]
+    if lacking:
+        return figures_of(profile, None, [f"{', '.join(lacking)} of link class {link.id}"])
+    return figures_of(profile, _radio(link))
+
+
+def _radio(link: LinkClass) -> Radio:
+    return Radio(
+        on_w=link.known("radio_on_w"),
+        joules_per_mb_up=link.known("joules_per_mb_up"),
+        joules_per_mb_down=link.known("joules_per_mb_down"),
+        tail_s=link.known("tail_s"),
+    )
+
+
+def _or_unknown(value: float | None) -> float:
+    return UNKNOWN if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One machine: what it is called, in which group it is counted, and its figures."""
+
+    name: str
+    group: str
+    figures: Figures
+
+
+@dataclass(slots=True)
+class _Used:
+    """What one machine has used so far, in joules by part, and how long it has computed in each round."""
+
+    consumer: Consumer
+    joules: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    busy_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    awake: Spans = field(default_factory=Spans)
+
+    @property
+    def total_j(self) -> float:
+        """All parts."""
+        return math.fsum(self.joules.values())
+
+
+def meter_of(scenario: Scenario, crew: Iterable[Member]) -> Meter:
+    """The meter of a run: a consumer for every device that takes part, for the server and for the aggregator."""
+    by_group = figures(scenario)
+    others = {"server": scenario.server.profile, "aggregator": scenario.aggregator.profile}
+    return Meter(
+        [Consumer(member.name, member.group, by_group[member.group]) for member in crew],
+        [Consumer(name, name, figures_of(find(profile), None)) for name, profile in others.items()],
+    )
+
+
+class Meter:
+    """Counts the joules of a run; see `simulator.record.Metered`, which it is."""
+
+    def __init__(self, devices: Iterable[Consumer], others: Iterable[Consumer] = ()) -> None:
+        """Take the devices of the fleet, and the machines that are nobody's battery (server, aggregator)."""
+        self._devices = {each.name: _Used(each) for each in devices}
+        self._others = {each.name: _Used(each) for each in others}
+        self._of_round: defaultdict[int, float] = defaultdict(float)
+        self._present: defaultdict[int, set[str]] = defaultdict(set)
+
+    def compute(self, row: ComputeRow) -> float:
+        """Joules of a computation; nan if its actor's power is unknown."""
+        used = self._devices.get(row.actor) or self._others.get(row.actor)
+        if used is None:
+            return UNKNOWN
+        span_s = row.end_s - row.start_s
+        energy_j = used.consumer.figures.training_w * span_s
+        used.joules["compute"] += energy_j
+        used.busy_s[row.round] += span_s
+        if row.actor in self._devices:
+            self._count(row.round, row.actor, energy_j)
+        return energy_j
+
+    def message(self, row: MessageRow) -> float:
+        """Joules of the device's radio for a message: its bytes, and the time for which it keeps the radio awake.
+
+        Sending, that is until the last bit has left; receiving, until it has arrived; then the tail. A message that was
+        given up costs its time alone: how many bytes had left is not in its row.
+        """
+        up = row.direction == "up"
+        used = self._devices.get(row.sender if up else row.receiver)
+        if used is None:
+            return UNKNOWN
+        energy_j = self._radio_j(used, row, up)
+        used.joules["radio"] += energy_j
+        self._count(row.round, used.consumer.name, energy_j)
+        return energy_j
+
+    def _radio_j(self, used: _Used, row: MessageRow, up: bool) -> float:
+        figures = used.consumer.figures
+        if figures.radio is None:
+            return UNKNOWN
+        end_s = row.sent_s if up or math.isnan(row.delivered_s) else row.delivered_s
+        energy_j = figures.radio.awake_j(used.awake.add(row.queued_s, end_s + figures.radio.tail_s))
+        if row.outcome != "delivered":
+            return energy_j
+        return energy_j + figures.radio.bytes_j(**{"up_bytes" if up else "down_bytes": row.size_bytes})
+
+    def round(self, row: RoundRow) -> float:
+        """Joules of a round: of its rows, and of its devices' rest while it lasted. Devices only."""
+        if row.round == 0:
+            return 0.0
+        span_s = row.end_s - row.start_s
+        for name in self._present.pop(row.round, ()):
+            used = self._devices[name]
+            idle_j = used.consumer.figures.resting_w * (span_s - used.busy_s.pop(row.round, 0.0))
+            used.joules["idle"] += idle_j
+            self._of_round[row.round] += idle_j
+        for used in self._others.values():
+            used.joules["idle"] += used.consumer.figures.resting_w * (span_s - used.busy_s.pop(row.round, 0.0))
+        return float(self._of_round.pop(row.round, 0.0))
+
+    def used_j(self, device: str) -> float:
+        """What a device has used up to the last row about it; nan if a figure of it is unknown."""
+        return self._devices[device].total_j
+
+    def summary(self) -> dict[str, Any]:
+        """``energy_j``, ``battery_percent`` and ``energy_unknown`` of summary.json; what is unknown is None."""
+        groups: dict[str, list[_Used]] = defaultdict(list)
+        for used in self._devices.values():
+            groups[used.consumer.group].append(used)
+        return {
+            "energy_j": {
+                "devices": _parts(self._devices.values()),
+                **{name: _parts([used]) for name, used in self._others.items()},
+                "by_group": {name: _parts(members) for name, members in groups.items()},
+            },
+            "battery_percent": {name: _battery(members) for name, members in groups.items()},
+            "energy_unknown": {
+                name: list(members[0].consumer.figures.missing)
+                for name, members in groups.items()
+                if members[0].consumer.figures.missing
+            },
+        }
+
+    def _count(self, round: int, device: str, energy_j: float) -> None:
+        self._of_round[round] += energy_j
+        self._present[round].add(device)
+
+
+def _parts(members: Iterable[_Used]) -> dict[str, float | None]:
+    """Joules by part and in all, over some machines."""
+    members = list(members)
+    sums = {part: math.fsum(used.joules[part] for used in members) for part in PARTS}
+    sums["total"] = math.fsum(sums.values())
+    return {part: _known(value) for part, value in sums.items()}
+
+
+def _battery(members: Sequence[_Used]) -> dict[str, Any] | None:
+    """Mean and most used per cent of a full battery, and whose that is; None where battery or energy is unknown."""
+    capacity_wh = members[0].consumer.figures.battery_wh
+    if math.isnan(capacity_wh) or any(math.isnan(used.total_j) for used in members):
+        return None
+    most = max(members, key=lambda used: used.total_j)
+    mean_j = math.fsum(used.total_j for used in members) / len(members)
+    return {
+        "mean": battery_percent(mean_j, capacity_wh),
+        "most": battery_percent(most.total_j, capacity_wh),
+        "device": most.consumer.name,
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def check_known(scenario: Scenario) -> None:
+    """Refuse a scenario that requires its energy and has a group of which a figure is unknown; ValueError names it."""
+    if scenario.energy != "required":
+        return
+    sentences = [
+        f"energy: required, but unknown for {group}: {'; '.join(each.missing)}"
+        for group, each in figures(scenario).items()
+        if each.missing
+    ]
+    if sentences:
+        raise ValueError("\n".join(sentences))
