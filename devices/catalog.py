@@ -24,8 +24,10 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Iterable, Mapping
-from functools import cache
+from dataclasses import fields
+from functools import cache, lru_cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -72,43 +74,91 @@ _TEXTS: Final = frozenset(
     {"id", "name", "device_class", "soc", "backend", "source", "derived_fields", "note"}
     | {"efficiency_source", "kernel_overhead_source", "half_efficiency_source", "power_source"}
 )
+COLUMNS: Final = tuple(field.name for field in fields(Profile))
+REQUIRED: Final = ("id", "name", "device_class", "backend", "efficiency", "efficiency_source")
 _COUNTS: Final = frozenset({"year", "ram_bytes", "usable_ram_bytes"})
 
 
 @cache
 def catalogue() -> Mapping[str, Profile]:
     """All devices by id, in the order of the table; read once."""
-    return read(files("devices").joinpath("catalog.csv").read_text(encoding="utf-8").splitlines())
+    return read(files("devices").joinpath("catalog.csv").read_text(encoding="utf-8").splitlines(), "catalog.csv")
 
 
-def read(lines: Iterable[str]) -> Mapping[str, Profile]:
+def extended(path: Path) -> Mapping[str, Profile]:
+    """The shipped devices and those of a user's own table, which wins where both have an id.
+
+    The table has the columns of ``catalog.csv``, of which only those of `REQUIRED` are needed: what is left out is
+    unknown. Raises `ValueError` naming file, line and column.
+    """
+    try:
+        stat = path.stat()
+        return _extended(path, (stat.st_mtime_ns, stat.st_size))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as a table of devices: {error}") from None
+
+
+@lru_cache(maxsize=16)
+def _extended(path: Path, _state: tuple[int, int]) -> Mapping[str, Profile]:
+    own = read(path.read_text("utf-8").splitlines(), str(path))
+    return MappingProxyType({**catalogue(), **own})
+
+
+def read(lines: Iterable[str], file: str) -> Mapping[str, Profile]:
     """Devices by id from the lines of a table whose columns are the fields of `Profile`.
 
-    Raises `ValueError` naming the line when an id comes twice, or a cell holds something that is no figure.
+    Raises `ValueError` naming file, line and column for an unknown or missing column, a line of another length, an id
+    that comes twice, and a cell that holds something that is no figure or cannot be one.
     """
+    table = csv.DictReader(lines)
+    given = [str(column) for column in table.fieldnames or ()]
+    for column in given:
+        if column not in COLUMNS:
+            close = difflib.get_close_matches(column, COLUMNS, n=1)
+            guess = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{file}:1: unknown column {column!r}{guess} (allowed: {', '.join(COLUMNS)})")
+    for column in REQUIRED:
+        if column not in given:
+            raise ValueError(f"{file}:1: the column {column!r} is missing; needed are {', '.join(REQUIRED)}")
     profiles: dict[str, Profile] = {}
-    for number, row in enumerate(csv.DictReader(lines), start=2):
-        profile = Profile(**{column: _cell(column, text, number) for column, text in row.items()})
+    for row in table:
+        where = f"{file}:{table.line_num}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where}: must have {len(given)} columns, as the first line says")
+        profile = _profile(row, where)
         if profile.id in profiles:
-            raise ValueError(f"catalog.csv:{number}: the id {profile.id!r} is listed twice")
+            raise ValueError(f"{where}: id: {profile.id!r} is listed twice")
         profiles[profile.id] = profile
+    if not profiles:
+        raise ValueError(f"{file}: holds no device; it needs a first line of columns, and a line for each device")
     return MappingProxyType(profiles)
 
 
-def names() -> tuple[str, ...]:
+def _profile(row: Mapping[str, str], where: str) -> Profile:
+    for column in REQUIRED:
+        if not row[column].strip():
+            raise ValueError(f"{where}: {column}: missing")
+    try:
+        return Profile(**{column: _cell(column, text.strip()) for column, text in row.items()})
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def names(devices: Mapping[str, Profile] | None = None) -> tuple[str, ...]:
     """Every name `find` takes: aliases first, then ids."""
-    return (*ALIASES, *catalogue())
+    return (*ALIASES, *(catalogue() if devices is None else devices))
 
 
-def find(name: str) -> Profile:
-    """The device of that id or alias; `ValueError` with a guess when there is none."""
-    profile = catalogue().get(ALIASES.get(name, name))
+def find(name: str, devices: Mapping[str, Profile] | None = None) -> Profile:
+    """The device of that id or alias, among the shipped ones unless others are given; `ValueError` with a guess."""
+    known = catalogue() if devices is None else devices
+    profile = known.get(name) or known.get(ALIASES.get(name, name))
     if profile is None:
-        raise ValueError(_unknown(name))
+        raise ValueError(_unknown(name, known))
     return profile
 
 
-def _cell(column: str, text: str, line: int) -> Any:  # noqa: ANN401 - str, int, float or None, by column
+def _cell(column: str, text: str) -> Any:  # noqa: ANN401 - str, int, float or None, by column
     if column in _TEXTS:
         return text
     if not text:
@@ -116,16 +166,17 @@ def _cell(column: str, text: str, line: int) -> Any:  # noqa: ANN401 - str, int,
     try:
         return int(text) if column in _COUNTS else float(text)
     except ValueError:
-        raise ValueError(f"catalog.csv:{line}: {column} must be a number or empty, got {text!r}") from None
+        kind = "whole number" if column in _COUNTS else "number"
+        raise ValueError(f"{column}: must be a {kind} or empty, got {text!r}") from None
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, known: Mapping[str, Profile]) -> str:
     slug = "-".join(name.lower().split())
     if slug in LEFT_OUT:
         return f"device profile {name!r} is not in the catalogue: {LEFT_OUT[slug]}"
-    close = difflib.get_close_matches(slug, names(), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(slug, names(known), n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]!r}?" if close else ";"
     return (
         f"unknown device profile {name!r}{guess} allowed: {', '.join(ALIASES)}, "
-        f"or one of {len(catalogue())} devices such as {', '.join(list(catalogue())[:3])}"
+        f"or one of {len(known)} devices such as {', '.join(list(known)[:3])}"
     )

@@ -11,7 +11,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from devices.catalog import find
 from devices.format import short_bytes
 from devices.memory import available_bytes
 from simulator import world
@@ -49,7 +48,7 @@ def _groups(scenario: Scenario) -> list[dict[str, Any]]:
     for place in placements(scenario):
         group, split = place.group, place.split
         costs = workload(scenario, split=group.split if split is None else split, rank=group.rank)
-        profile = find(group.profile)
+        profile = scenario.find_profile(group.profile)
         machine = Machine(profile)
         rows.append(
             {

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from devices.catalog import find
 from devices.energy import Radio, Spans, battery_percent
 from devices.profile import Profile
 from netmodels.catalog import LinkClass
@@ -59,7 +58,7 @@ def figures(scenario: Scenario) -> dict[str, Figures]:
 
 
 def _of_group(scenario: Scenario, group: Group) -> Figures:
-    profile, link = find(group.profile), radio_class(scenario, scenario.network.access[group.access])
+    profile, link = scenario.find_profile(group.profile), radio_class(scenario, scenario.network.access[group.access])
     if link is None:
         return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class"])
     lacking = [figure for figure in RADIO if getattr(link, figure) is None]
@@ -111,7 +110,7 @@ def meter_of(scenario: Scenario, crew: Iterable[Member]) -> Meter:
     others = {"server": scenario.server.profile, "aggregator": scenario.aggregator.profile}
     return Meter(
         [Consumer(member.name, member.group, by_group[member.group]) for member in crew],
-        [Consumer(name, name, figures_of(find(profile), None)) for name, profile in others.items()],
+        [Consumer(name, name, figures_of(scenario.find_profile(profile), None)) for name, profile in others.items()],
     )
 
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from devices.catalog import find
 from devices.format import short_bytes
 from devices.memory import Demand, available_bytes, check_fleet
 from simulator.scenario import Group, Scenario
@@ -70,7 +69,7 @@ def placements(scenario: Scenario) -> list[Placement]:
 
 def _placed(scenario: Scenario) -> Iterator[Placement]:
     for group in scenario.groups:
-        usable_bytes = available_bytes(find(group.profile))
+        usable_bytes = available_bytes(scenario.find_profile(group.profile))
         need_bytes = _need_bytes(scenario, group, group.split)
         lowest = 0 if scenario.memory.on_oom == "shallower" else group.split
         splits = range(group.split, lowest - 1, -1)
@@ -84,7 +83,7 @@ def _need_bytes(scenario: Scenario, group: Group, split: int) -> float:
 
 def _demand(scenario: Scenario, group: Group) -> Demand:
     need = workload(scenario, split=group.split, rank=group.rank).client_memory
-    return Demand(name=group.name, profile=find(group.profile), need=need, count=group.count)
+    return Demand(name=group.name, profile=scenario.find_profile(group.profile), need=need, count=group.count)
 
 
 def out_of_memory(placed: list[Placement]) -> list[dict[str, object]]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from devices.catalog import find
 from devices.heat import NEVER, Throttle, throttle_of
 from devices.profile import Profile
 from devices.spread import speed_factors
@@ -52,7 +51,7 @@ def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member
     index, dealt = 0, Counter[str]()
     for place in placed:
         group = place.group
-        profile = find(group.profile)
+        profile = scenario.find_profile(group.profile)
         throttle = throttle_of(profile) if group.heat else NEVER
         pipes = access_pipes(scenario, group)
         speeds = speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread)

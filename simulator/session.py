@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from devices.catalog import find
 from simulator import links, world
 from simulator.clock import HorizonReached, Stalled
 from simulator.failure import Interrupted, RunFailed
@@ -96,7 +95,7 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
     placed = placements(scenario)
     kept = [place for place in placed if place.split is not None]
     splits = sorted({place.split for place in placed if place.split is not None})
-    server = find(scenario.server.profile)
+    server = scenario.find_profile(scenario.server.profile)
     return RunInfo(
         name=scenario.name,
         algorithm=scenario.algorithm,
@@ -117,7 +116,7 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
     """Where every cost of a run comes from."""
     profiles = {group.profile for group in scenario.groups} | {scenario.server.profile, scenario.aggregator.profile}
     return {
-        "devices": {name: find(name).provenance for name in sorted(profiles)},
+        "devices": {name: scenario.find_profile(name).provenance for name in sorted(profiles)},
         "compute": f"roofline over the FLOPs and bytes of {scenario.timed_model}, computed from its config",
         "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
         "network": f"{scenario.network.model}: max-min sharing, docs/network.md",

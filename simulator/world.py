@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from devices.catalog import find
 from devices.memory import Demand, check_fleet
 from netmodels.network import Network
 from netmodels.tcp import MODELS
@@ -54,7 +53,7 @@ def check_feasible(scenario: Scenario) -> None:
         if place.split is not None
     ]
     largest = max(needs, key=lambda need: sum(need.values()))
-    check_fleet([Demand(name="server", profile=find(scenario.server.profile), need=largest)])
+    check_fleet([Demand(name="server", profile=scenario.find_profile(scenario.server.profile), need=largest)])
 
 
 def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
@@ -108,8 +107,8 @@ def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weigh
         )
         for member in crew
     ]
-    server = Machine(find(scenario.server.profile), scenario.server.speed)
-    aggregator = Machine(find(scenario.aggregator.profile))
+    server = Machine(scenario.find_profile(scenario.server.profile), scenario.server.speed)
+    aggregator = Machine(scenario.find_profile(scenario.aggregator.profile))
     training = scenario.training
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
     return Job(

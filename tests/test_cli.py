@@ -205,3 +205,56 @@ def test_links_refuses_a_filter_that_matches_nothing_with_a_guess(capsys):
     code, out, err = run(capsys, "links", "lte-drving")
     assert (code, out) == (2, "")
     assert err.startswith("splitwire: no link class matches 'lte-drving'; did you mean 'lte-driving'? (all of them: ")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_devices_prints_every_device_whole_in_its_line(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = run(capsys, "devices")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= columns
+    (line,) = [line.split() for line in lines if line.split()[:1] == ["raspberry-pi-5"]]
+    assert line == ["raspberry-pi-5", "61.4", "17.1", "7", "12.7", "2.8", "?", "100"]
+    (line,) = [line.split() for line in lines if line.split()[:1] == ["galaxy-s23-ultra"]]
+    assert line[-2:] == ["19.2", "72"]
+
+
+def test_devices_names_the_sources_of_the_few_that_are_asked_for(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, _ = run(capsys, "devices", "phone-low")
+    text = " ".join(out.split())
+    assert code == 0
+    assert "redmi-note-8: Xiaomi Redmi Note 8, Snapdragon 665" in text
+    assert "efficiency: derived: 0.2 on phone CPUs" in text
+    assert "power: assumed: what a phone sheds for long" in text
+    assert "redmi-note-11" not in text
+
+
+def test_devices_as_json_is_one_object_in_si_units_where_the_unknown_is_null(capsys):
+    code, out, err = run(capsys, "devices", "--json", "orin")
+    assert (code, err) == (0, "")
+    devices = json.loads(out)["devices"]
+    assert [each["id"] for each in devices][:1] == ["jetson-orin-nano"]
+    assert devices[0]["resting_power_w"] is None
+    assert devices[0]["memory_bandwidth_bytes_per_s"] == 68e9
+    assert all(each["source"] for each in devices)
+
+
+def test_devices_refuses_a_filter_that_matches_nothing_with_a_guess(capsys):
+    code, out, err = run(capsys, "devices", "rasbery-pi-5")
+    assert (code, out) == (2, "")
+    assert err.startswith("splitwire: no device matches 'rasbery-pi-5'; did you mean 'raspberry-pi-5'?")
+
+
+def test_devices_reads_a_users_own_table_too_and_says_where_it_is_wrong(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    header = "id,name,device_class,backend,efficiency,efficiency_source,cpu_fp32_flops_per_s"
+    path.write_text(f"{header}\nour-board,Our board,sbc,cpu,0.5,measured: by us,2e11\n")
+    code, out, _ = run(capsys, "devices", "our-board", "--catalog", str(path))
+    assert code == 0
+    assert out.split("our-board")[1].split()[0] == "100"
+    path.write_text(f"{header}\nour-board,Our board,sbc,cpu,1.5,measured: by us,2e11\n")
+    code, out, err = run(capsys, "devices", "--catalog", str(path))
+    assert (code, out) == (2, "")
+    assert f"{path}:2: device 'our-board': efficiency must be a share in (0, 1], got 1.5" in err

@@ -1,18 +1,21 @@
 """The door to a scenario: file, overrides, validation, cross-checks; everything wrong is reported together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from devices.catalog import extended, find
 from simulator.scenario.access import fill_vary
 from simulator.scenario.checks import Lenient, findings, unused
 from simulator.scenario.errors import KeyPath, ScenarioError
 from simulator.scenario.explain import Finding, explain
-from simulator.scenario.fields import Surroundings, catalogue_profile
+from simulator.scenario.fields import Surroundings, catalogue_profile, to_text
 from simulator.scenario.groups import default_names
 from simulator.scenario.model import Scenario
 from simulator.scenario.overrides import override
+from simulator.scenario.paths import find_path
 from simulator.scenario.reader import parse, read_text
 from simulator.scenario.tree import Mapping, Node, Raw, locate
 from simulator.scenario.words import show
@@ -52,7 +55,9 @@ def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, 
     assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
     _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
     fill_vary(Lenient(raw), around.base_folder)
+    around, unread = _with_own_devices(raw, around)
     scenario, wrong = _validate(raw, around)
+    wrong = [*unread, *(found for found in wrong if not unread or found.path[-1:] != ("profile",))]
     told = {found.path for found in wrong}
     wrong += [Finding(path, message) for path, message in unused(parsed.raw(), raw) if path not in told]
     known = {problem.key_path for problem in problems}
@@ -62,6 +67,19 @@ def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, 
     if problems or scenario is None:
         raise ScenarioError(problems)
     return scenario
+
+
+def _with_own_devices(raw: dict[str, Raw], around: Surroundings) -> tuple[Surroundings, list[Finding]]:
+    """Where profiles are looked up when the scenario brings a table of its own, and what is wrong with that table."""
+    name = Lenient(raw).read(to_text, "device_catalog")
+    path = None if name is None else find_path(name, around.base_folder)
+    if path is None:
+        return around, []
+    try:
+        own = extended(path)
+    except ValueError as error:
+        return around, [Finding(("device_catalog",), str(error))]
+    return replace(around, find_profile=lambda name: find(name, own)), []
 
 
 def _mapping(root: Node) -> Mapping:

@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
+from devices.catalog import extended, find
+from devices.profile import Profile
 from simulator.scenario.fields import (
     Betas,
     Count,
@@ -163,6 +165,9 @@ class Scenario(Section):
         description="joules are counted wherever they are known; required: a group of unknown power is refused",
     )
     memory: Memory = Field(default_factory=Memory, description="how the parties hold their part")
+    device_catalog: ExistingPath | None = Field(
+        default=None, description="a table of your own devices, with columns of devices/catalog.csv"
+    )
     num_devices: Count | None = Field(default=None, description="size of the fleet where groups have shares")
     devices: Annotated[tuple[DeviceGroup, ...], NotEmpty] = Field(description="groups of devices")
     network: Network = Field(description="links between devices and server")
@@ -197,6 +202,10 @@ class Scenario(Section):
     def source_path(self) -> Path | None:
         """The file that was read; None for a text or a model made by hand."""
         return self._source_path
+
+    def find_profile(self, name: str) -> Profile:
+        """The device profile of that name, from the scenario's own table or the shipped one."""
+        return find(name, None if self.device_catalog is None else extended(Path(self.device_catalog)))
 
     @property
     def timed_model(self) -> str:

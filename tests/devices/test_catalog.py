@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from devices.catalog import ALIASES, LEFT_OUT, catalogue, find, names, read
+from devices.catalog import ALIASES, LEFT_OUT, catalogue, extended, find, names, read
 from devices.compute import Work, seconds
 from devices.profile import PEAK_OF_BACKEND, Profile
 
@@ -197,18 +197,55 @@ ROW = "board,A board,sbc,cpu,0.5,assumed: for this test,"
 
 
 def test_a_table_of_ones_own_is_read_alike():
-    board = read([HEADER, ROW + "1024"])["board"]
+    board = read([HEADER, ROW + "1024"], "my.csv")["board"]
     assert (board.efficiency, board.ram_bytes, board.cpu_fp32_flops_per_s) == (0.5, 1024, None)
 
 
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
-        ([ROW + "4 GB"], r"catalog.csv:2: ram_bytes must be a number or empty, got '4 GB'"),
-        ([ROW, ROW], r"catalog.csv:3: the id 'board' is listed twice"),
-        ([ROW + "0"], r"'board': ram_bytes must be positive"),
+        ([ROW + "4 GB"], r"my.csv:2: ram_bytes: must be a whole number or empty, got '4 GB'"),
+        ([ROW, ROW], r"my.csv:3: id: 'board' is listed twice"),
+        ([ROW + "0"], r"my.csv:2: device 'board': ram_bytes must be positive"),
+        ([ROW.replace("cpu", "npu")], r"my.csv:2: device 'board': backend must be one of cpu, gpu-fp32, gpu-fp16"),
+        ([ROW.replace("0.5", "half")], r"my.csv:2: efficiency: must be a number or empty, got 'half'"),
+        ([ROW.replace("0.5", "")], r"my.csv:2: efficiency: missing"),
+        ([ROW.replace("0.5", "nan")], r"my.csv:2: device 'board': efficiency must be positive and finite"),
+        ([ROW + "1,2"], r"my.csv:2: must have 7 columns"),
+        (["board"], r"my.csv:2: must have 7 columns"),
+        ([], r"my.csv: holds no device"),
     ],
 )
 def test_a_table_with_a_mistake_is_refused_with_its_place(rows, complaint):
     with pytest.raises(ValueError, match=complaint):
-        read([HEADER, *rows])
+        read([HEADER, *rows], "my.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        (HEADER.replace("ram_bytes", "ram_byte"), r"my.csv:1: unknown column 'ram_byte'; did you mean 'ram_bytes'\?"),
+        (HEADER.replace("efficiency,", ""), r"my.csv:1: the column 'efficiency' is missing; needed are id, name"),
+    ],
+)
+def test_a_table_with_a_wrong_column_is_refused_with_a_guess(header, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        read([header, ROW], "my.csv")
+
+
+def test_a_users_own_table_extends_the_shipped_one_and_wins(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{HEADER}\n{ROW}1024\n{ROW.replace('board,A board', 'raspberry-pi-5,My own Pi')}\n")
+    mine = extended(path)
+    assert find("board", mine).ram_bytes == 1024
+    assert find("raspberry-pi-5", mine).name == "My own Pi"
+    assert find("phone-low", mine) is find("phone-low")
+    path.write_text(f"{HEADER}\n{ROW}2048\n\n")
+    assert extended(path)["board"].ram_bytes == 2048, "a changed file is read again"
+
+
+def test_a_table_that_is_not_there_or_no_text_is_refused(tmp_path):
+    (tmp_path / "image.csv").write_bytes(b"\xff\xd8")
+    for name in ("image.csv", "absent.csv"):
+        with pytest.raises(ValueError, match=f"{name}: cannot be read as a table of devices"):
+            extended(tmp_path / name)
