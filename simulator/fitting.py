@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from devices.format import short_bytes
 from devices.memory import Demand, available_bytes, check_fleet
 from simulator.scenario import Group, Scenario
-from simulator.workload import Lora, SplitWorkload, Storage, shape_of
+from simulator.workload import Lora, SplitWorkload, Storage, shape_of, timed_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Placement:
 
 def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
     """What a device with this split and rank computes, sends and holds: that of the timed model."""
-    lora = Lora(tuple(scenario.lora.targets), rank, scenario.lora.alpha)
+    lora = Lora(timed_targets(scenario.lora.targets), rank, scenario.lora.alpha)
     training, memory = scenario.training, scenario.memory
     storage = Storage(memory.dtype, memory.attention, memory.gelu, memory.dropout == "on", memory.checkpointing == "on")
     return SplitWorkload(shape_of(scenario.timed_model), lora, split, training.batch, training.tokens, storage=storage)

@@ -11,12 +11,13 @@ from typing import Final, TypeAlias, TypeVar
 from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, share, to_text, to_whole
+from simulator.scenario.fields import targets as to_targets
 from simulator.scenario.groups import apportion
 from simulator.scenario.model import Lora, Model, Training
 from simulator.scenario.paths import HUB_NAME, MODELS, resolve_model
 from simulator.scenario.tree import Raw
 from simulator.scenario.words import unknown
-from simulator.workload import shape_of
+from simulator.workload import TARGETS_OF, Outline, outline_of, shape_of, timed_targets
 
 Unmet: TypeAlias = tuple[KeyPath, str]
 
@@ -99,20 +100,50 @@ def _model_bounds(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
         if timed_as is None:
             yield ("model", "timed_as"), f"missing: {name} is not looked up here, so say as which model it is timed"
         return
-    shape = shape_of(name)
-    if timed_as in MODELS and shape_of(timed_as).num_blocks != shape.num_blocks:
-        yield (
-            ("model", "timed_as"),
-            f"must have as many blocks as the trained model, so that a split means the same: "
-            f"{timed_as} has {shape_of(timed_as).num_blocks}, {name} has {shape.num_blocks}",
-        )
-    blocks, width, positions = shape.num_blocks, shape.width, shape.num_positions
+    model = outline_of(name)
+    yield from _costs(scenario, name, model, timed_as)
+    yield from _targets(scenario, name, model)
+    blocks, width, positions = model.num_blocks, model.width, model.num_positions
     splits = _everywhere(scenario, ("model", "split"), _default(Model, "split"))
     ranks = _everywhere(scenario, ("lora", "rank"), _default(Lora, "rank"))
     tokens: dict[KeyPath, int | None] = {("training", "tokens"): _default(Training, "tokens")}
     yield from _within(scenario, splits, f"0..{blocks} for {name} ({blocks} blocks)", blocks)
     yield from _within(scenario, ranks, f"1..{width} for {name} (width {width})", width)
     yield from _within(scenario, tokens, f"2..{positions} for {name} ({positions} positions)", positions)
+
+
+def _costs(scenario: Lenient, name: str, model: Outline, timed_as: str | None) -> Iterator[Unmet]:
+    """A model whose costs are not known, or timed as one of another depth."""
+    if timed_as is None and model.family != "gpt2":
+        known = ", ".join(each for each in MODELS if outline_of(each).num_blocks == model.num_blocks)
+        yield (
+            ("model", "timed_as"),
+            f"missing: what a {model.family} model costs is not known here, so say as which model {name} is timed "
+            f"(of {model.num_blocks} blocks: {known or 'none'})",
+        )
+    if timed_as in MODELS and shape_of(timed_as).num_blocks != model.num_blocks:
+        yield (
+            ("model", "timed_as"),
+            f"must have as many blocks as the trained model, so that a split means the same: "
+            f"{timed_as} has {shape_of(timed_as).num_blocks}, {name} has {model.num_blocks}",
+        )
+
+
+def _targets(scenario: Lenient, name: str, model: Outline) -> Iterator[Unmet]:
+    """LoRA targets that the model's family does not have, or whose cost is not known."""
+    targets = scenario.read(to_targets, "lora", "targets", default=Lora.model_fields["targets"].default)
+    if targets is None:
+        return
+    allowed = TARGETS_OF[model.family]
+    for target in targets:
+        if target not in allowed:
+            text = f"{target!r} is in no block of {name}, a {model.family} model (allowed: {', '.join(allowed)})"
+            yield ("lora", "targets"), text
+            return
+    try:
+        timed_targets(targets)
+    except ValueError as error:
+        yield ("lora", "targets"), str(error)
 
 
 def _everywhere(scenario: Lenient, path: KeyPath, default: int) -> dict[KeyPath, int | None]:

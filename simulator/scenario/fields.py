@@ -30,7 +30,7 @@ from simulator.scenario.units import (
     parse_share,
 )
 from simulator.scenario.words import Word, show, unknown
-from simulator.workload import TARGETS, in_order
+from simulator.workload import ALL_TARGETS, in_order
 
 MAX_WHOLE: Final = 2**63 - 1  # what an int64 holds
 DIGITS: Final = re.compile("[+-]?[0-9]+")
@@ -185,7 +185,7 @@ def targets(value: object) -> tuple[str, ...]:
     """The LoRA targets, in the order in which a forward pass meets them."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list of projections such as [c_attn] or [q, v], got {show(value)}")
-    return in_order([to_text(part) for part in value], TARGETS)
+    return in_order([to_text(part) for part in value], ALL_TARGETS)
 
 
 def existing_path(value: object, info: ValidationInfo) -> str:

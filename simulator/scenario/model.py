@@ -58,7 +58,9 @@ Energy = Annotated[Literal["auto", "required"], BeforeValidator(one_of("energy",
 class Model(Section):
     """The model that is trained, and where it is cut."""
 
-    name: ModelName = Field(default="mini", description="mini, a GPT-2, a hub name owner/name, or a local folder")
+    name: ModelName = Field(
+        default="mini", description="mini, a GPT-2, a hub name owner/name, or a local folder (GPT-2, Llama, Qwen2)"
+    )
     timed_as: TimedModel | None = Field(
         default=None, description="time and weigh the messages as that model's; null: the trained model's own"
     )
@@ -72,7 +74,7 @@ class Lora(Section):
 
     targets: Targets = Field(
         default=("c_attn",),
-        description="projections of every block: c_attn, or q, k, v; attn.c_proj, mlp.c_fc, mlp.c_proj",
+        description="projections of every block: c_attn or q, k, v; attn.c_proj, mlp.c_fc, mlp.c_proj (or q_proj ...)",
     )
     rank: Count = Field(default=8, description="rank of the update, at most the model's width")
     alpha: Positive = Field(default=16.0, description="scale of the update; it is multiplied by alpha / rank")

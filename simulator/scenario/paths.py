@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.scenario.words import alternatives, show
-from simulator.workload import SHAPES, shape_of
+from simulator.workload import SHAPES, outline_of
 
 MODELS: Final = ("mini", *SHAPES)
 HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -26,14 +26,14 @@ def find_path(name: str, base_folder: Path) -> Path | None:
 def resolve_model(name: str, base_folder: Path) -> str:
     """Return a known or hub name unchanged, a folder's absolute path.
 
-    Raises ``ValueError`` for what is none of them, and for a folder whose config.json does not describe a GPT-2.
+    Raises ``ValueError`` for what is none of them, and for a folder whose config.json is of no known family.
     A hub name ``owner/name`` is not looked up.
     """
     if name in MODELS:
         return name
     folder = find_path(name, base_folder)
     if folder is not None:
-        shape_of(folder)
+        outline_of(folder)
         return str(folder)
     if HUB_NAME.fullmatch(name):
         return name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import GPT2Config, PretrainedConfig
+from transformers import PretrainedConfig
 
 from simulator.scenario import Scenario
 from simulator.scenario.model import Training
@@ -42,9 +42,9 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     torch.use_deterministic_algorithms(True)
     phase(f"loading the model {scenario.model.name}")
     loaded = load(model_plan(scenario), device_of(training.device))
-    _check_model(scenario, loaded.gpt2.config, splits)
+    _check_model(scenario, loaded.model.config, splits)
     base_model = str(MINI) if scenario.model.name == "mini" else scenario.model.name
-    start = _start(scenario, loaded.gpt2.config, base_model, ranks)
+    start = _start(scenario, loaded.model.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     settings = Settings(
@@ -52,13 +52,13 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         scenario.lora.rank,
         scenario.lora.alpha,
         _optimizer(training),
-        Grouping(_group_tokens(scenario, loaded.gpt2.config.n_embd, loaded.gpt2.config.n_layer)),
+        Grouping(_group_tokens(scenario, loaded.model.config.hidden_size, loaded.model.config.num_hidden_layers)),
         base_model=base_model,
         start=start,
     )
     weights = [float(count) if training.weights == "data" else 1.0 for count in data.sample_counts]
     engine = Engine(
-        SplitModel(loaded.gpt2),
+        SplitModel(loaded.model),
         data,
         Clients(tuple(splits), tuple(ranks), tuple(weights)),
         settings,
@@ -90,9 +90,9 @@ def _start(
     return lambda layout, fresh_P: checkpoint.fill(layout, fresh_P, fit)
 
 
-def _check_model(scenario: Scenario, config: GPT2Config, splits: Sequence[int]) -> None:
+def _check_model(scenario: Scenario, config: PretrainedConfig, splits: Sequence[int]) -> None:
     """Hold a loaded model against the scenario: only now is the shape of a hub's model known."""
-    name, blocks, timed = scenario.model.name, config.n_layer, shape_of(scenario.timed_model)
+    name, blocks, timed = scenario.model.name, config.num_hidden_layers, shape_of(scenario.timed_model)
     if blocks != timed.num_blocks:
         raise ValueError(
             f"model {name} has {blocks} blocks, but {timed.name}, as which it is timed, has {timed.num_blocks}: "
@@ -100,10 +100,9 @@ def _check_model(scenario: Scenario, config: GPT2Config, splits: Sequence[int]) 
         )
     if max(splits) > blocks:
         raise ValueError(f"model.split must be in 0..{blocks} for {name} ({blocks} blocks), got {max(splits)}")
-    if scenario.training.tokens > config.n_positions:
-        raise ValueError(
-            f"training.tokens must be in 2..{config.n_positions} for {name}, got {scenario.training.tokens}"
-        )
+    positions = config.max_position_embeddings
+    if scenario.training.tokens > positions:
+        raise ValueError(f"training.tokens must be in 2..{positions} for {name}, got {scenario.training.tokens}")
 
 
 def model_plan(scenario: Scenario) -> ModelPlan:

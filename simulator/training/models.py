@@ -1,4 +1,4 @@
-"""Loading a GPT-2 and its tokenizer: the embedded small one, a hub name, or a local folder."""
+"""Loading a decoder and its tokenizer: the embedded small one, a hub name, or a local folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Final, Literal
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from simulator.sequences import END_OF_TEXT
+from simulator.training.families import family_of
+from simulator.training.hub import CONFIG, TOKENIZER, WEIGHTS, folder_of
 from simulator.workload import SHAPES
 
 MINI: Final = Path(__file__).parent / "mini"
@@ -20,12 +22,15 @@ MINI: Final = Path(__file__).parent / "mini"
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 
+LEAST_SHARE: Final = 0.95
+"""Of a pretrained model's vocabulary that its tokenizer must know: published vocabularies are padded by up to 2 %."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A model on its device, its tokenizer, and the id of the end-of-text token (also used as padding)."""
 
-    gpt2: GPT2LMHeadModel
+    model: PreTrainedModel
     tokenizer: Tokenizer
     end: int
 
@@ -51,99 +56,101 @@ class ModelPlan:
 def load(plan: ModelPlan, device: torch.device) -> Loaded:
     """Load model and tokenizer onto a device.
 
-    Raises ValueError with what to do when a folder is unreadable, the hub is out of reach, or the two do not match.
+    Raises ValueError with what to do when a folder is unreadable, the hub is out of reach, the family is not known, or
+    model and tokenizer do not match.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network fill the screen
-    place = _place(plan.name)
-    tokenizer = _tokenizer(_place(plan.tokenizer or plan.name))
-    gpt2 = _random(place, plan.seed) if plan.init == "random" else _pretrained(place)
-    vocabulary = gpt2.config.vocab_size
-    if tokenizer.get_vocab_size() > vocabulary:
-        raise ValueError(
-            f"the tokenizer of {plan.tokenizer or plan.name} has {tokenizer.get_vocab_size()} tokens, "
-            f"but model {plan.name} only {vocabulary}"
-        )
-    end = tokenizer.token_to_id(END_OF_TEXT)
-    if end is None:
-        raise ValueError(f"the tokenizer of {plan.tokenizer or plan.name} has no {END_OF_TEXT} token")
-    return Loaded(gpt2.to(device=device, dtype=DTYPES[plan.dtype]), tokenizer, end)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would fill the screen
+    tokenizer = _tokenizer(plan)
+    model = _random(plan) if plan.init == "random" else _pretrained(plan)
+    _check_vocabulary(plan, tokenizer, model.config.vocab_size)
+    end = _end_of_text(plan, tokenizer, model.config)
+    return Loaded(model.to(device=device, dtype=DTYPES[plan.dtype]), tokenizer, end)
 
 
-def _place(name: str) -> Path | str:
-    """A folder, or a name for the hub."""
-    return MINI if name == "mini" else Path(name) if Path(name).is_dir() else name
+def _place(name: str) -> str:
+    return str(MINI) if name == "mini" else name
 
 
-def _tokenizer(place: Path | str) -> Tokenizer:
-    if isinstance(place, Path):
-        file = place / "tokenizer.json"
-        if not file.is_file():
-            raise ValueError(f"model folder {place} has no tokenizer.json")
-        try:
-            return Tokenizer.from_file(str(file))
-        except Exception as error:
-            raise ValueError(f"{file} cannot be read as a tokenizer: {error}") from error
+def _tokenizer(plan: ModelPlan) -> Tokenizer:
+    name = _place(plan.tokenizer or plan.name)
+    file = folder_of(name, (TOKENIZER,), key="model.tokenizer" if plan.tokenizer else "model.name") / TOKENIZER
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place).backend_tokenizer
-    except Exception as error:  # the hub's client raises many kinds
-        raise ValueError(_out_of_reach("tokenizer", place)) from error
-    return tokenizer
-
-
-def _pretrained(place: Path | str) -> GPT2LMHeadModel:
-    try:
-        config = GPT2Config.from_pretrained(place)
-        _check_family(config, place)
-        model: GPT2LMHeadModel = GPT2LMHeadModel.from_pretrained(place, config=_quiet(config), dtype=torch.float32)
-    except ValueError:
-        raise
+        return Tokenizer.from_file(str(file))
     except Exception as error:
-        if isinstance(place, Path):
-            raise ValueError(
-                f"model folder {place} cannot be loaded: it needs config.json, model.safetensors and tokenizer.json "
-                f"of a GPT-2 ({error})"
-            ) from error
-        raise ValueError(_out_of_reach("model", place)) from error
+        raise ValueError(f"{file} cannot be read as a tokenizer: {error}") from error
+
+
+def _pretrained(plan: ModelPlan) -> PreTrainedModel:
+    folder = folder_of(_place(plan.name), (CONFIG, WEIGHTS), key="model.name")
+    config = _config(folder, plan.name)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True
+        )
+    except Exception as error:
+        raise ValueError(f"the weights of model {plan.name} in {folder} cannot be loaded: {error}") from error
     return model
 
 
-def _random(place: Path | str, seed: int) -> GPT2LMHeadModel:
-    """Fresh weights for a known shape, the same for the same seed."""
-    if isinstance(place, Path):
-        config = GPT2Config.from_pretrained(place)
-        _check_family(config, place)
-    elif place in SHAPES:
-        shape = SHAPES[place]
-        config = GPT2Config(
+def _random(plan: ModelPlan) -> PreTrainedModel:
+    """Fresh weights for a known shape or the config of a folder or hub name, the same for the same seed."""
+    if plan.name in SHAPES:
+        shape = SHAPES[plan.name]
+        config: PretrainedConfig = GPT2Config(
             n_layer=shape.num_blocks,
             n_embd=shape.width,
             n_head=shape.num_heads,
             vocab_size=shape.vocab_size,
             n_positions=shape.num_positions,
         )
+        family_of(config).quiet(config)
     else:
-        raise ValueError(f"model.init random needs a known shape ({', '.join(SHAPES)}) or a folder, got {place!r}")
+        config = _config(folder_of(_place(plan.name), (CONFIG,), key="model.name"), plan.name)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPT2LMHeadModel(_quiet(config))
+        torch.manual_seed(plan.seed)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model
 
 
-def _quiet(config: GPT2Config) -> GPT2Config:
-    """No dropout (Hugging Face's default is 0.1) and the fused attention kernel."""
-    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
-    config._attn_implementation = "sdpa"
+def _config(folder: Path, name: str) -> PretrainedConfig:
+    """The config of a folder, of a family that can be split, without dropout and with fused attention."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        family = family_of(config)
+        family.check(config)
+    except Exception as error:  # transformers raises many kinds for one it cannot read
+        raise ValueError(f"model {name}: {folder / CONFIG}: {error}") from error
+    family.quiet(config)
     return config
 
 
-def _check_family(config: GPT2Config, place: Path | str) -> None:
-    if config.activation_function not in {"gelu_new", "gelu_pytorch_tanh"}:
-        raise ValueError(f"model {place}: activation {config.activation_function!r} is not GPT-2's tanh GELU")
+def _check_vocabulary(plan: ModelPlan, tokenizer: Tokenizer, vocabulary: int) -> None:
+    """Too many tokens cannot be embedded; far too few mean another text than the weights were trained on."""
+    known, where = tokenizer.get_vocab_size(), plan.tokenizer or plan.name
+    if known > vocabulary:
+        raise ValueError(
+            f"the tokenizer of {where} has {known} tokens, but model {plan.name} only {vocabulary}; "
+            f"set model.tokenizer to a folder with the model's own {TOKENIZER}"
+        )
+    if plan.init == "pretrained" and known < LEAST_SHARE * vocabulary:
+        raise ValueError(
+            f"the tokenizer of {where} has {known} tokens, but model {plan.name} was trained with {vocabulary}; "
+            f"set model.tokenizer to a folder with the model's own {TOKENIZER}"
+        )
 
 
-def _out_of_reach(what: str, name: str) -> str:
-    return (
-        f"the {what} {name!r} is neither a folder here nor in the local cache, and the hub cannot be reached; "
-        f"download it on another machine and set model.name to its folder, or use model.name mini"
+def _end_of_text(plan: ModelPlan, tokenizer: Tokenizer, config: PretrainedConfig) -> int:
+    """The token that ends a text: by its usual name, else the one that the config names."""
+    named: int | None = tokenizer.token_to_id(END_OF_TEXT)
+    if named is not None:
+        return named
+    listed = config.eos_token_id
+    first = listed[0] if isinstance(listed, list) and listed else listed
+    if isinstance(first, int) and 0 <= first < tokenizer.get_vocab_size():
+        return first
+    raise ValueError(
+        f"the tokenizer of {plan.tokenizer or plan.name} has no {END_OF_TEXT} token, "
+        f"and eos_token_id in the model's config is {listed!r}, which it does not know"
     )

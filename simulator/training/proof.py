@@ -55,7 +55,7 @@ def prove(
         engine = build(small, splits, ranks, phase).engine
         _disturb(engine, scenario.seed)
         plan = model_plan(small)
-        whole = Whole(load(plan, device_of(small.training.device)).gpt2, engine)
+        whole = Whole(load(plan, device_of(small.training.device)).model, engine)
         devices = range(len(chosen))
         rows_NP, server_P = engine.bank.params(engine.rows_of(devices)), engine.server.params(engine.server_rows)[0]
         truth = whole.step(devices, [engine.data.batch(device, 1) for device in devices], rows_NP, server_P)

@@ -6,26 +6,32 @@
 
 from simulator.workload.lora import TARGETS, Lora, in_order
 from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes, server_memory
+from simulator.workload.outline import ALL_TARGETS, TARGETS_OF, Outline, outline_of, timed_targets
 from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
 from simulator.workload.split import ParameterCounts, SplitWorkload, aggregation_work, server_work
 from simulator.workload.storage import PLAIN, Storage
 
 __all__ = [
+    "ALL_TARGETS",
     "PLAIN",
     "RUNTIME_BYTES",
     "SHAPES",
     "TARGETS",
+    "TARGETS_OF",
     "Lora",
     "ModelShape",
+    "Outline",
     "ParameterCounts",
     "SplitWorkload",
     "Storage",
     "aggregation_work",
     "client_memory",
     "in_order",
+    "outline_of",
     "saved_activation_bytes",
     "server_memory",
     "server_work",
     "shape_from_config",
     "shape_of",
+    "timed_targets",
 ]

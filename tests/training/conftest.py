@@ -1,4 +1,4 @@
-"""A tiny GPT-2, an engine that trains it, and the whole model with PEFT beside it."""
+"""Tiny models, an engine that trains it, and the whole model with PEFT beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel, Qwen2Config
 
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.groups import Sequences
@@ -20,16 +20,29 @@ BLOCKS, WIDTH, VOCAB, TOKENS, SEQUENCES = 12, 32, 101, 10, 2
 RULE = AdamW(learning_rate=1e-2, weight_decay=0.01)
 
 
-def tiny_gpt2(dtype: torch.dtype) -> GPT2LMHeadModel:
-    torch.manual_seed(5)
-    config = GPT2Config(
-        n_layer=BLOCKS, n_embd=WIDTH, n_head=4, vocab_size=VOCAB, n_positions=32,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, activation_function="gelu_pytorch_tanh",
+def tiny_config(family: str):
+    """A random config of each family; keys and values of Llama and Qwen2 are half as wide as queries."""
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "vocab_size": VOCAB}
+    if family == "gpt2":
+        return GPT2Config(
+            n_layer=BLOCKS, n_embd=WIDTH, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            activation_function="gelu_pytorch_tanh", **ends,
+        )  # fmt: skip
+    kind = {"llama": LlamaConfig, "qwen2": Qwen2Config}[family]
+    return kind(
+        num_hidden_layers=BLOCKS, hidden_size=WIDTH, num_attention_heads=4, num_key_value_heads=2, pad_token_id=None,
+        intermediate_size=48, max_position_embeddings=32, tie_word_embeddings=family == "qwen2", **ends,
     )  # fmt: skip
-    model = GPT2LMHeadModel(config).to(dtype)
+
+
+def tiny(family: str, dtype: torch.dtype) -> PreTrainedModel:
+    torch.manual_seed(5)
+    model = AutoModelForCausalLM.from_config(tiny_config(family), dtype=torch.float32).to(dtype)
     for name, parameter in model.named_parameters():  # the default 0.02 leaves every block almost an identity
-        if "ln" not in name:
+        if "ln" not in name and "norm" not in name:
             parameter.data.mul_(5)
+        if family == "qwen2" and name.endswith("bias"):
+            parameter.data.normal_()  # zero at first
     return model
 
 
@@ -48,13 +61,14 @@ class FixedData:
         return self.batch(1000, 0)
 
 
-def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, optimizer=None, regime=PLAIN, **more):
+def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, optimizer=None, regime=PLAIN,
+         family="gpt2", **more):  # fmt: skip
     """An engine and its reference on the same weights, with B drawn at random so that no gradient is zero."""
     alpha = 16.0
-    gpt2 = tiny_gpt2(dtype)
+    base = tiny(family, dtype)
     settings = Settings(targets, rank or max(ranks), alpha, optimizer or Optimizer(RULE), **more)
     engine = Engine(
-        SplitModel(copy.deepcopy(gpt2), regime),
+        SplitModel(copy.deepcopy(base), regime),
         FixedData(),
         Clients(tuple(splits), tuple(ranks), (1.0,) * len(splits)),
         settings,
@@ -70,7 +84,7 @@ def make(splits, ranks, *, targets=("c_attn",), dtype=torch.float64, rank=None, 
     engine.server.overwrite(
         engine.server_rows, (engine.server.params(engine.server_rows) + noise) * engine.server.mask(settings.rank)
     )
-    return SimpleNamespace(engine=engine, whole=Whole(gpt2, engine), devices=devices, rows=rows, masks=masks)
+    return SimpleNamespace(engine=engine, whole=Whole(base, engine), devices=devices, rows=rows, masks=masks)
 
 
 @pytest.fixture

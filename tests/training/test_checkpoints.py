@@ -16,6 +16,8 @@ from simulator.training.model import Cohort
 
 EVERYWHERE = ("c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 FORMS = [("c_attn",), ("q", "v"), ("v", "mlp.c_proj"), EVERYWHERE]
+FAMILIES = [("llama", ("q_proj", "v_proj")), ("qwen2", ("k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"))]
+ALL = [*(("gpt2", form) for form in FORMS), *FAMILIES]
 CASES = [([1] * 3, [4] * 3, 4), ([6] * 3, [4] * 3, 4), ([11] * 3, [4] * 3, 4), ([5, 2, 9], [8, 2, 4], 6)]
 
 
@@ -51,10 +53,11 @@ def peft_logits(base, folder, sequences):
         return whole(input_ids=torch.from_numpy(sequences.ids_RT)).logits
 
 
-@pytest.mark.parametrize("targets", FORMS)
-@pytest.mark.parametrize(("splits", "ranks", "rank"), CASES)
-def test_a_device_s_checkpoint_has_the_logits_of_its_split_model(world, tmp_path, splits, ranks, rank, targets):
-    scene = world(splits, ranks, targets=targets, rank=rank, dtype=torch.float32)
+@pytest.mark.parametrize(("family", "targets"), ALL)
+@pytest.mark.parametrize("case", CASES)
+def test_a_device_s_checkpoint_has_the_logits_of_its_split_model(world, tmp_path, case, family, targets):
+    splits, ranks, rank = case
+    scene = world(splits, ranks, family=family, targets=targets, rank=rank, dtype=torch.float32)
     batch = scene.engine.data.batch(0, 0)
     for device in scene.devices:
         folder = save(scene.engine.export(device), tmp_path / str(device))
@@ -106,10 +109,10 @@ def starting_from(scene, folder, **changes):
     return fresh_engine(engine, lambda layout, fresh: Checkpoint.read(folder).fill(layout, fresh, fit))
 
 
-@pytest.mark.parametrize("targets", FORMS)
+@pytest.mark.parametrize(("family", "targets"), ALL)
 @pytest.mark.parametrize("split", [0, 3, 12])
-def test_a_run_that_starts_from_an_export_evaluates_as_the_one_that_ended(world, tmp_path, split, targets):
-    scene = world([split] * 2, [4, 4], targets=targets, rank=4)
+def test_a_run_that_starts_from_an_export_evaluates_as_the_one_that_ended(world, tmp_path, split, family, targets):
+    scene = world([split] * 2, [4, 4], family=family, targets=targets, rank=4)
     again = starting_from(scene, save(scene.engine.export(), tmp_path))
     assert again.evaluate().mean == pytest.approx(scene.engine.evaluate().mean, rel=1e-12)
     assert again.export() == scene.engine.export()

@@ -11,12 +11,14 @@ from transformers import PretrainedConfig
 
 from simulator.training.families.family import Family
 from simulator.training.families.gpt2 import Gpt2
+from simulator.training.families.llama import Llama
+from simulator.training.families.qwen2 import Qwen2
 from simulator.training.layout import Piece
 from simulator.workload import in_order
 
 __all__ = ["FAMILIES", "Family", "chosen", "family_of"]
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({"gpt2": Gpt2()})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({"gpt2": Gpt2(), "llama": Llama(), "qwen2": Qwen2()})
 """config.model_type -> what the engine must know of the family."""
 
 
