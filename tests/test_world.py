@@ -36,6 +36,26 @@ def test_what_happens_is_what_happened_before(name, scenarios, golden):
     golden(f"{name}.trace", sentences(outcome.record))
 
 
+def digest(record: Record) -> str:
+    """Of a large fleet: each round in a line, and what the first device of each group does in the first round."""
+    phones = sorted({row.actor for row in record.computes} - {"server", "aggregator"}, reverse=True)
+    firsts = set({phone.rpartition("-")[0]: phone for phone in phones}.values())
+    small = Record()
+    small.computes += [row for row in record.computes if row.round == 1 and row.actor in firsts]
+    small.messages += [row for row in record.messages if row.round == 1 and firsts & {row.sender, row.receiver}]
+    rounds = [
+        f"{row.end_s:11.6f}  {row.slowest:10}  closes round {row.round}, {row.bytes_up} B up, {row.bytes_down} B down\n"
+        for row in record.rounds[1:]
+    ]
+    return "".join(rounds) + sentences(small)
+
+
+@pytest.mark.parametrize("name", ["stadium_cell", "commuters"])
+def test_what_happens_in_a_large_fleet_is_what_happened_before(name, scenarios, golden):
+    outcome = world.run(load(scenarios / f"{name}.yaml"), timing_only=True)
+    golden(f"{name}.trace", digest(outcome.record))
+
+
 def train(scenarios, *overrides):
     return world.run(load(scenarios / "four_phones.yaml", overrides))
 
