@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from devices.compute import Work, seconds
 from devices.heat import NEVER, Heat, Throttle
@@ -11,9 +13,10 @@ from devices.profile import Profile
 from devices.spread import speed_factors
 from simulator.messages import Kind, Message
 from simulator.record import ComputeRow, Record
+from simulator.serving import deal, exchange_bytes
 from simulator.streams import stream
 from simulator.transport import Transport
-from simulator.workload import SplitWorkload
+from simulator.workload import SplitWorkload, server_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Jitter:
 
 
 STEADY = Jitter(0.0, 0, "")
+STEP: Final = "server forward and backward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,33 @@ class Actor:
     async def receive(self, kind: Kind) -> Message:
         """Wait for the next message of a kind."""
         return await self._transport.receive(self.name, kind)
+
+
+class Server(Actor):
+    """The server's GPUs, ``gpus`` equal machines: together in one pass over all batches, or each on its own."""
+
+    def __init__(
+        self, gpus: int, interconnect_bps: float, machine: Machine, transport: Transport, record: Record
+    ) -> None:
+        """``interconnect_bps``: what each GPU can send to the next, in bits per second."""
+        super().__init__("server", machine, transport, record)
+        self.gpus, self.interconnect_bps = gpus, interconnect_bps
+
+    async def step(self, round: int, costs: Sequence[SplitWorkload]) -> None:
+        """Forward and backward of everybody's batches on all GPUs, data parallel; each GPU leaves a row.
+
+        They end together, when the slowest is done and the gradients of the server's adapters are added up.
+        """
+        loop = asyncio.get_running_loop()
+        hands = deal(costs, self.gpus)
+        works = [server_work(hand) for hand in hands]
+        start_s = loop.time()
+        exchange_s = 8 * exchange_bytes(hands) / self.interconnect_bps
+        try:
+            await asyncio.sleep(max(map(self.machine.seconds, works)) + exchange_s)
+        finally:
+            for work in works:
+                self._record.compute(ComputeRow(self.name, round, STEP, work.flops, start_s, loop.time()))
 
 
 class Device(Actor):

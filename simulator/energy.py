@@ -38,9 +38,10 @@ class Figures:
     battery_wh: float
     radio: Radio | None
     missing: tuple[str, ...]
+    units: int = 1  # so many of them under one name
 
 
-def figures_of(profile: Profile, radio: Radio | None, missing: Iterable[str] = ()) -> Figures:
+def figures_of(profile: Profile, radio: Radio | None, missing: Iterable[str] = (), *, units: int = 1) -> Figures:
     """The figures of a profile, and which of them are missing besides those of the radio."""
     powers = [figure for figure in ("training_power_w", "resting_power_w") if getattr(profile, figure) is None]
     return Figures(
@@ -49,6 +50,7 @@ def figures_of(profile: Profile, radio: Radio | None, missing: Iterable[str] = (
         _or_unknown(profile.battery_wh),
         radio,
         (*([f"{', '.join(powers)} of {profile.id}"] if powers else []), *missing),
+        units,
     )
 
 
@@ -107,10 +109,13 @@ class _Used:
 def meter_of(scenario: Scenario, crew: Iterable[Member]) -> Meter:
     """The meter of a run: a consumer for every device that takes part, for the server and for the aggregator."""
     by_group = figures(scenario)
-    others = {"server": scenario.server.profile, "aggregator": scenario.aggregator.profile}
+    others = {
+        "server": figures_of(scenario.find_profile(scenario.server.profile), None, units=scenario.server.count),
+        "aggregator": figures_of(scenario.find_profile(scenario.aggregator.profile), None),
+    }
     return Meter(
         [Consumer(member.name, member.group, by_group[member.group]) for member in crew],
-        [Consumer(name, name, figures_of(scenario.find_profile(profile), None)) for name, profile in others.items()],
+        [Consumer(name, name, each) for name, each in others.items()],
     )
 
 
@@ -173,7 +178,8 @@ class Meter:
             used.joules["idle"] += idle_j
             self._of_round[row.round] += idle_j
         for used in self._others.values():
-            used.joules["idle"] += used.consumer.figures.resting_w * (span_s - used.busy_s.pop(row.round, 0.0))
+            figures = used.consumer.figures
+            used.joules["idle"] += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
         return float(self._of_round.pop(row.round, 0.0))
 
     def used_j(self, device: str) -> float:

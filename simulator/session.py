@@ -15,7 +15,7 @@ from simulator.clock import HorizonReached, Stalled
 from simulator.failure import Interrupted, RunFailed
 from simulator.fitting import placements
 from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
-from simulator.scenario import Scenario, dump, load
+from simulator.scenario import Scenario, Server, dump, load
 from simulator.views.choose import choose_view
 from simulator.views.format import duration
 from simulator.views.info import Group, RunInfo
@@ -105,11 +105,16 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
         timed_as=None if timing_only else scenario.model.timed_as,
         split=f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0]),
         network=scenario.network.model,
-        server=server.name if scenario.server.speed == 1 else f"{scenario.server.speed:g} x {server.name}",
+        server=_machines(scenario.server, server.name),
         seed=scenario.seed,
         groups=[Group(place.group.name, place.group.profile, place.group.count, place.group.access) for place in kept],
         notes=[f"out of memory: {place}" for place in placed if not place.as_asked],
     )
+
+
+def _machines(server: Server, name: str) -> str:
+    speed = "" if server.speed == 1 else f" at {server.speed:g} x its speed"
+    return f"{name if server.count == 1 else f'{server.count} x {name}'}{speed}"
 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from devices.memory import Demand, check_fleet
 from netmodels.network import Network
 from netmodels.tcp import MODELS
 from simulator import clock, fleet
-from simulator.actors import Actor, Device, Jitter, Machine
+from simulator.actors import Actor, Device, Jitter, Machine, Server
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
@@ -113,7 +113,7 @@ def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weigh
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
     return Job(
         devices,
-        Actor("server", server, transport, record),
+        Server(scenario.server.count, scenario.server.interconnect, server, transport, record),
         Actor("aggregator", aggregator, transport, record),
         numerics,
         Rounds(schedule, len(devices), numerics, record),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simulator.actors import Actor, Device
+from simulator.actors import Actor, Device, Server
 from simulator.numerics import Numerics
 from simulator.rounds import Rounds
 
@@ -15,7 +15,7 @@ class Job:
     """One training job. ``weights`` has each device's share in an aggregation, by device index."""
 
     devices: Sequence[Device]
-    server: Actor
+    server: Server
     aggregator: Actor
     numerics: Numerics
     rounds: Rounds

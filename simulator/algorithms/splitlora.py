@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import asyncio
 
-from simulator.actors import Actor, Device
+from simulator.actors import Actor, Device, Server
 from simulator.algorithms.job import Job
-from simulator.workload import aggregation_work, server_work
+from simulator.workload import aggregation_work
 
 
 async def device(me: Device, job: Job) -> None:
@@ -44,14 +44,14 @@ async def device(me: Device, job: Job) -> None:
         job.rounds.finished(round, me.name, clock.time())
 
 
-async def server(me: Actor, job: Job) -> None:
+async def server(me: Server, job: Job) -> None:
     """The central server: waits for all activations (the barrier), a3, a4."""
-    work = server_work([device.costs for device in job.devices])
+    costs = [device.costs for device in job.devices]
     size_of = {device.name: device.costs.gradient_bytes for device in job.devices}
     async with asyncio.TaskGroup() as replies:
         for round in job.rounds.schedule:
             uploads = [await me.receive("activations") for _ in job.devices]
-            await me.compute("server forward and backward", round, work)  # a3
+            await me.step(round, costs)  # a3
             job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))
             for to in [upload.sender for upload in uploads]:
                 replies.create_task(me.send(to, "gradients", round, size_of[to]), name=f"gradients to {to}")  # a4

@@ -3,7 +3,7 @@
 from simulator.scenario.errors import Problem, ScenarioError
 from simulator.scenario.groups import Group
 from simulator.scenario.loader import load, loads
-from simulator.scenario.model import ALGORITHMS, Scenario
+from simulator.scenario.model import ALGORITHMS, Scenario, Server
 from simulator.scenario.network import Access, Cell, Pair, Wireless
 from simulator.scenario.writer import dump
 
@@ -16,6 +16,7 @@ __all__ = [
     "Problem",
     "Scenario",
     "ScenarioError",
+    "Server",
     "Wireless",
     "dump",
     "load",

@@ -22,6 +22,7 @@ from simulator.scenario.fields import (
     NotEmpty,
     Positive,
     ProfileName,
+    Rate,
     ScenarioName,
     Section,
     Share,
@@ -143,6 +144,10 @@ class Server(Section):
 
     profile: ProfileName = Field(default="a100", description="device profile of the catalogue")
     speed: Positive = Field(default=1.0, description="factor on the profile's speed")
+    count: Count = Field(default=1, description="number of such machines; all take part in one pass, data parallel")
+    interconnect: Rate = Field(
+        default=126e9, description="what each of several machines sends to the next; PCI Express 3.0 x16 by default"
+    )
 
 
 class Aggregator(Section):
