@@ -100,15 +100,16 @@ def flows(
 @app.command()
 def links(
     text: Annotated[str | None, typer.Argument(metavar="[FILTER]", help="Only classes that mention this text")] = None,
+    table: Annotated[Path | None, typer.Option("--catalog", help="Add the classes of your own table")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """List the classes of access links, with the source of every figure."""
     from rich.console import Console  # noqa: PLC0415 -- as above
 
-    from netmodels.catalog import catalogue  # noqa: PLC0415
+    from netmodels.catalog import catalogue, extended  # noqa: PLC0415
     from simulator.views import links as view  # noqa: PLC0415
 
-    found = view.matching(catalogue(), text)
+    found = view.matching(catalogue() if table is None else extended(table), text)
     if as_json:
         print(json.dumps(view.as_json(found), indent=2, allow_nan=False))
     else:

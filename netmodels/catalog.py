@@ -25,6 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
+from netmodels.markov import MOST_LAG1
 from netmodels.quantiles import Quantiles
 
 Kind = Literal["tests", "seconds", "median"]
@@ -49,7 +50,7 @@ class UnknownFigureError(ValueError):
 class LinkClass:
     """What is known of one class of access links, in SI units; None means "no source found", never zero.
 
-    Raises ValueError when a figure is negative, an autocorrelation not in [0, 1), or a rate zero for ever.
+    Raises ValueError when a figure is negative, an autocorrelation not in 0..0.999, or a rate zero for ever.
     """
 
     id: str
@@ -76,8 +77,8 @@ class LinkClass:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
         for figure in ("down_lag1", "up_lag1"):
             value: float | None = getattr(self, figure)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{figure} must be in [0, 1), got {value!r}")
+            if value is not None and not 0 <= value <= MOST_LAG1:
+                raise ValueError(f"{figure} must be in 0..{MOST_LAG1}, got {value!r}")
         for figure in _ENERGY:
             value = getattr(self, figure)
             if value is not None and not 0 <= value < float("inf"):

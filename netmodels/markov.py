@@ -22,7 +22,7 @@ from netmodels.capacity import Capacity
 from netmodels.quantiles import Quantiles
 from netmodels.sampled import Sampled, generator
 
-_MOST_LAG1: Final = 0.999
+MOST_LAG1: Final = 0.999
 _FORGOTTEN: Final = 1e-9  # an autocorrelation this small, over a whole block, is taken as none
 _LEAST_BLOCK: Final = 64
 _HERMITE_TERMS: Final = 120
@@ -34,8 +34,8 @@ def ar1(rates: Quantiles, lag1: float, seed: int, *, step_s: float = 1.0) -> Cap
     Equal arguments give the same function of time. Raises ValueError for an autocorrelation outside [0, 0.999] and for
     rates of which only one value is known: they cannot vary.
     """
-    if not 0 <= lag1 <= _MOST_LAG1:
-        raise ValueError(f"an autocorrelation must be in 0..{_MOST_LAG1}, got {lag1!r}")
+    if not 0 <= lag1 <= MOST_LAG1:
+        raise ValueError(f"an autocorrelation must be in 0..{MOST_LAG1}, got {lag1!r}")
     if rates.values[0] == rates.values[-1]:
         raise ValueError(f"rates that are {rates.median:g} bit/s at every known level cannot vary")
     hidden = hidden_lag1(rates, lag1)

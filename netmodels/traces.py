@@ -95,6 +95,8 @@ def read(file: Path) -> Trace:
         about = file.stat()
     except OSError as error:
         raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
+    if not file.is_file():
+        raise ValueError(f"{file}: is not a regular file")
     return _read(file, about.st_mtime_ns, about.st_size)
 
 
@@ -251,11 +253,12 @@ def _steps(
         raise ValueError(f"{file}:{num_lines}: the table has no row of capacity")
     if not any(values_bps):
         raise ValueError(f"{file}: the rate is 0 in every row, so the link would carry nothing for ever")
-    if len(times_s) == 1:
-        return Steps([0.0], values_bps)
-    first_s, last_s = times_s[0], times_s[-1] - times_s[-2]
+    first_s, last_s = times_s[0], times_s[-1] - times_s[-2] if len(times_s) > 1 else 1.0
     beginnings = zip([time_s - first_s for time_s in times_s], values_bps, strict=True)
-    return _staircase(iter(beginnings), times_s[-1] - first_s + last_s)
+    try:
+        return _staircase(iter(beginnings), times_s[-1] - first_s + last_s)
+    except ValueError as error:  # numbers so large or so near that floats do not tell them apart
+        raise ValueError(f"{file}: {error}") from None
 
 
 def _number(file: Path, number: int, text: str) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from devices.spread import speed_factors
 from netmodels.capacity import Capacity, Constant, Shifted
-from netmodels.catalog import LinkClass, catalogue, extended, find
+from netmodels.catalog import LinkClass
 from netmodels.markov import ar1
 from netmodels.topology import Pipe
 from netmodels.traces import Trace, Way, open_traces
@@ -45,19 +45,13 @@ def access_pipes(scenario: Scenario, group: Group) -> list[Pipe]:
 
 def link_class(scenario: Scenario, access: Access) -> LinkClass | None:
     """The link class that an access class names, from the scenario's own table or the shipped one."""
-    return _class(scenario, access.link_class)
+    return None if access.link_class is None else scenario.find_link_class(access.link_class)
 
 
 def radio_class(scenario: Scenario, access: Access) -> LinkClass | None:
     """The link class whose radio an access class pays for in joules; None where that is not said."""
-    return _class(scenario, access.radio or access.link_class)
-
-
-def _class(scenario: Scenario, name: str | None) -> LinkClass | None:
-    if name is None:
-        return None
-    table = scenario.network.classes
-    return find(name, catalogue() if table is None else extended(Path(table)))
+    name = access.radio or access.link_class
+    return None if name is None else scenario.find_link_class(name)
 
 
 def provenance(scenario: Scenario) -> dict[str, dict[str, str]]:

@@ -201,6 +201,13 @@ def test_links_as_json_is_one_object_in_si_units_where_the_unknown_is_null(capsy
     assert "Lumos5G" in link["down_source"]
 
 
+def test_links_shows_the_classes_of_ones_own_table(capsys, tmp_path):
+    (tmp_path / "mine.csv").write_text("id,up_mbps,down_mbps,up_source\nlab,10,20,measured by us\n")
+    code, out, err = run(capsys, "links", "--json", "--catalog", str(tmp_path / "mine.csv"), "measured by us")
+    assert (code, err) == (0, "")
+    assert [link["id"] for link in json.loads(out)["links"]] == ["lab"]
+
+
 def test_links_refuses_a_filter_that_matches_nothing_with_a_guess(capsys):
     code, out, err = run(capsys, "links", "lte-drving")
     assert (code, out) == (2, "")

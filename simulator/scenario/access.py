@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import ValidationError
+
 from netmodels.catalog import LinkClass, catalogue, extended
 from netmodels.quantiles import Quantiles
 from netmodels.traces import Way, open_traces
+from netmodels.wireless import UP, channel, path_loss_db
 from simulator.scenario.errors import KeyPath
 from simulator.scenario.fields import to_number, to_text
+from simulator.scenario.network import Wireless
 from simulator.scenario.paths import find_path
 from simulator.scenario.tree import Raw
 from simulator.scenario.words import unknown
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("class", "trace", "wireless")
 WAYS: Final[tuple[Way, ...]] = ("up", "down")
-TABLE: Final = ("network", "classes")
+TABLE: Final = ("link_catalog",)
 
 
 def link_classes(scenario: Lenient, base_folder: Path) -> Mapping[str, LinkClass]:
@@ -149,7 +153,10 @@ class _Check:
             share = f"{100 * rates.zero_share:.3g} %"
             text = f"'once' would leave {share} of the devices of link class {link.id!r} without {way}link for ever"
             yield (*self.path, "vary"), f"{text}; allowed: ar1"
-        if vary == "ar1" and getattr(link, f"{way}_lag1") is None:
+        if vary == "ar1" and rates.values[0] == rates.values[-1]:
+            text = f"'ar1' needs quantiles, and of the {way}link of link class {link.id!r} only one rate is known"
+            yield (*self.path, "vary"), f"{text}; allowed: once"
+        elif vary == "ar1" and getattr(link, f"{way}_lag1") is None:
             text = f"'ar1' needs an autocorrelation, and that of the {way}link of link class {link.id!r} is unknown"
             yield (*self.path, "vary"), f"{text}; allowed: once"
 
@@ -182,6 +189,19 @@ class _Check:
         for way in WAYS:
             if self.has(way):
                 yield (*self.path, way), "leave it out: wireless gives the rates"
+        yield from self._edge()
+
+    def _edge(self) -> Iterator[Unmet]:
+        """A phone at the edge of a cell must get something there."""
+        try:
+            wireless = Wireless.model_validate(self.access["wireless"])
+        except ValidationError:
+            return
+        loss_db = path_loss_db(wireless.radius) + wireless.margin
+        try:
+            channel(UP, loss_db, wireless.bandwidth, coherence_s=None, seed=0)
+        except ValueError as error:
+            yield (*self.path, "wireless"), f"reaches too far: {error}"
 
 
 def _rates(link: LinkClass, way: Way) -> Quantiles | None:

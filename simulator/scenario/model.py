@@ -10,6 +10,9 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 
 from devices.catalog import extended, find
 from devices.profile import Profile
+from netmodels.catalog import LinkClass
+from netmodels.catalog import extended as extended_links
+from netmodels.catalog import find as find_link
 from simulator.scenario.fields import (
     Betas,
     Count,
@@ -175,6 +178,9 @@ class Scenario(Section):
     device_catalog: ExistingPath | None = Field(
         default=None, description="a table of your own devices, with columns of devices/catalog.csv"
     )
+    link_catalog: ExistingPath | None = Field(
+        default=None, description="a table of your own link classes, with columns of netmodels/catalog.csv"
+    )
     num_devices: Count | None = Field(default=None, description="size of the fleet where groups have shares")
     devices: Annotated[tuple[DeviceGroup, ...], NotEmpty] = Field(description="groups of devices")
     network: Network = Field(description="links between devices and server")
@@ -213,6 +219,10 @@ class Scenario(Section):
     def find_profile(self, name: str) -> Profile:
         """The device profile of that name, from the scenario's own table or the shipped one."""
         return find(name, None if self.device_catalog is None else extended(Path(self.device_catalog)))
+
+    def find_link_class(self, name: str) -> LinkClass:
+        """The class of access links of that name, from the scenario's own table or the shipped one."""
+        return find_link(name, None if self.link_catalog is None else extended_links(Path(self.link_catalog)))
 
     @property
     def timed_model(self) -> str:

@@ -167,9 +167,6 @@ class Network(Section):
     access: Annotated[Mapping[LinkName, Access], NotEmpty, _FROZEN, _AS_DICT] = Field(
         description="access classes by name"
     )
-    classes: ExistingPath | None = Field(
-        default=None, description="a table of your own link classes, with columns of netmodels/catalog.csv"
-    )
     cells: Annotated[Mapping[LinkName, Cell], _FROZEN, _AS_DICT] = Field(
         default=_NO_CELLS, description="shared cells by name"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import re
 from pathlib import Path
 
@@ -149,6 +150,8 @@ def test_up_and_down_of_one_name_are_one_recording(write):
         ("t.csv", "0,1\n1,2,3\n", "t.csv:2: must be two numbers, seconds and Mbit/s, got '1,2,3'"),
         ("t.csv", "0,1\n\n", "t.csv:2: must be two numbers, seconds and Mbit/s, got ''"),
         ("t.csv", "0,0\n1,0\n", "t.csv: the rate is 0 in every row, so the link would carry nothing for ever"),
+        ("t.csv", "0,1\n1e308,2\n", "t.csv: the period must be beyond the last step"),
+        ("t.csv", "0,1\n1,1e305\n", "t.csv: a capacity must be finite and >= 0 bit/s, got inf"),
         ("t.csv", "t_s,mbps\n", "t.csv:1: the table has no row of capacity"),
         ("t.csv", "t,mbps\n0,1\n", "t.csv:1: column 't' names no unit; call it t_s or t_ms"),
         ("t.csv", "t_s,rate\n0,1\n", "t.csv:1: column 'rate' names no unit; call it rate_mbps, rate_kbps or rate_bps"),
@@ -164,6 +167,19 @@ def test_a_wrong_trace_is_refused_by_file_line_and_reason(write, name, text, mes
     file = write(name, text)
     with pytest.raises(ValueError, match=re.escape(f"{file.parent}/{message}")):
         read(file)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match="nowhere: cannot be read: No such file"):
+        read(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: is not a regular file"):
+        read(tmp_path / "pipe")
+
+
+def test_a_table_of_one_row_is_constant(write):
+    steps = read(write("t.csv", "5,3\n")).way("up")
+    assert (steps.at(0), steps.at(1e6), steps.next_change_s(0)) == (3e6, 3e6, math.inf)
 
 
 def test_a_folder_without_traces_is_refused(write):

@@ -63,11 +63,11 @@ def test_a_cell_may_be_shared_by_airtime(door):
 
 def test_a_users_table_of_link_classes_extends_the_shipped_ones(door):
     Path("mine.csv").write_text("id,up_mbps,down_mbps,rtt_ms\nlab,10,20,4\n")
-    text = door.changed((WIFI, "wifi: {class: lab}"), ("network:\n", "network:\n  classes: mine.csv\n"))
+    text = door.changed((WIFI, "wifi: {class: lab}"), ("seed: 7", "link_catalog: mine.csv"))
     assert door.load(text).network.access["wifi"].link_class == "lab"
     Path("mine.csv").write_text("id,up_mbps\nlab,quick\n")
     (line,) = door.refused(text)
-    assert line.startswith("s.yaml:19: network.classes: ")
+    assert line.startswith("s.yaml:2: link_catalog: ")
     assert line.endswith("mine.csv:2: up_mbps: must be a number or empty, got 'quick'")
 
 
@@ -116,6 +116,11 @@ REFUSED = [
      "'20 m'"),
     ("wireless: {bandwidth: 10 MHz, radius: 50 m, shadowing: 8}, latency: 1 ms",
      "s.yaml:21: network.access.wifi.wireless.shadowing: 8 needs a unit, e.g. '8 dB'"),
+    ("wireless: {bandwidth: 10 MHz, radius: 1000000 km}, latency: 1 ms",
+     "s.yaml:21: network.access.wifi.wireless: reaches too far: a channel that loses 354 dB carries less than 1 bit/s"),
+    ("class: home-wifi, vary: ar1",
+     "s.yaml:21: network.access.wifi.vary: 'ar1' needs quantiles, and of the uplink of link class 'home-wifi' only one "
+     "rate is known; allowed: once"),
     ("wireless: {bandwith: 10 MHz, radius: 50 m}, latency: 1 ms",
      "s.yaml:21: network.access.wifi.wireless.bandwidth: missing: what the cell has for each direction"),
 ]  # fmt: skip
