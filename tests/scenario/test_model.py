@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from simulator.scenario import Group, Scenario, load
+from simulator.scenario import Group, Scenario, ScenarioError, load
 from simulator.scenario.groups import apportion, default_names
 
 ROOT = Path(__file__).parents[2]
@@ -192,8 +192,14 @@ def test_two_devices_is_the_scenario_it_says_it_is():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_scenario_is_accepted(path):
-    assert load(path).fleet_size >= 1
+def test_every_shipped_scenario_is_accepted(path, tmp_path):
+    needs_the_user_s_data = "data.path=FOLDER" in path.read_text()
+    assert load(path, [f"data.path={tmp_path}"] if needs_the_user_s_data else []).fleet_size >= 1
+
+
+def test_the_scenario_for_e2e_says_that_it_needs_the_data():
+    with pytest.raises(ScenarioError, match=r"data.path: missing: source 'e2e' needs a folder with train and valid"):
+        load(ROOT / "scenarios" / "gpt2_e2e.yaml")
 
 
 def test_reading_a_scenario_loads_no_torch_and_takes_a_moment():
