@@ -56,6 +56,14 @@ def demand(link: LinkState, use: float, bound_bps: float) -> float:
     return bound_bps if link.link.airtime is None else min(use * bound_bps, 1.0)
 
 
+def change_uses(radio: LinkState, cell: LinkState) -> None:
+    """The flows of a radio link whose rate has changed take another part of their cell's time."""
+    for flow in radio.flows:
+        before, use = cell.flows[flow], use_of(cell, flow.links)
+        cell.flows[flow] = use
+        cell.demand_bps += demand(cell, use, flow.bound_bps) - demand(cell, before, flow.bound_bps)
+
+
 def reweigh(cell: LinkState) -> list[FlowState]:
     """Weigh the flows of a cell of equal times by their radio rates; return those whose weight differs now.
 

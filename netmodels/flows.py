@@ -4,25 +4,29 @@ Rates only change when a flow comes, goes or changes its cap, or when a link cha
 instant are merged into one solve, done when somebody asks. A solve visits only the connected component touched: a link
 is left out of the graph while the sum of upper bounds of its flows (own cap or least peak capacity of the route) is
 not above its capacity, for it can bind nobody. So 100 phones in four cells behind a wide server link are four small
-problems. Latency, handshakes and windows belong to `netmodels.network`.
+problems. A small or tangled component is shared anew at each change (`netmodels.sharing`); a large one whose links lie
+within each other is a tree of water levels (`netmodels.forest`), where a change costs O(log flows). The two agree to
+rounding. Latency, handshakes and windows belong to `netmodels.network`.
 """
 
 import math
 from collections.abc import Hashable, Mapping
-from difflib import get_close_matches
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import count
+from operator import attrgetter
 
-from netmodels.airtime import check_route, demand, peak_bps, reweigh, use_of
+from netmodels.airtime import change_uses, demand, reweigh, use_of
+from netmodels.forest import Forest, home
+from netmodels.levels import Levels
 from netmodels.link import Link
-from netmodels.sharing import FlowState, LinkState, share_link, share_links
+from netmodels.pools import Pool, drop_void, tidy
+from netmodels.routes import Routes
+from netmodels.sharing import FULL, FlowState, LinkState, component, share_link, share_links
 
 _SLACK_S = 1e-10
 _ULPS = 8
-# A link that its flows could fill exactly binds nobody; this much keeps rounding of the sums from saying otherwise.
-_FULL = 1 + 1e-12
-
-_Finish = tuple[float, int, FlowState, list[FlowState]]
+_finish_of = attrgetter("finish_s")
+_serial_of = attrgetter("serial")
 
 
 def slack_s(now_s: float) -> float:
@@ -38,22 +42,23 @@ class Flows:
 
     Calls carry the absolute time in seconds, from 0 on; it must not go back, nor beyond a pending event without
     `advance`. Sizes are bits as the links count them; ids are any hashable values. Raises ValueError for unknown
-    links, repeated or unknown flow ids, impossible numbers and impossible times.
+    links, repeated or unknown flow ids, impossible numbers and impossible times. `smallest_tree` is the number of
+    flows from which on a component is worth water levels; it changes speed and rounding only.
     """
 
-    def __init__(self, links: Mapping[str, Link]) -> None:
-        self._specs = links
-        self._links: dict[str, LinkState] = {}
-        self._routes: dict[tuple[str, ...], tuple[tuple[LinkState, ...], float]] = {}
+    def __init__(self, links: Mapping[str, Link], *, smallest_tree: float = 128) -> None:
+        self._routes = Routes(links)
         self._flows: dict[Hashable, FlowState] = {}
         self._now_s = 0.0
-        self._serial = count()
+        self._serial = count(1)
         self._stamp = 0
         self._dirty_links: dict[LinkState, None] = {}  # dictionaries as ordered sets: runs must not depend on hashes
         self._dirty_flows: dict[FlowState, None] = {}
         self._dirty_cells: dict[LinkState, None] = {}  # of equal times, where somebody came, went or has another rate
         self._extended: list[FlowState] = []
-        self._finishes: list[_Finish] = []  # the first end in each component; entries of former components are skipped
+        self._levels = Levels(self._serial)
+        self._forest = Forest(self._levels, smallest_tree)
+        self._dates = self._levels.dates  # when flows end: single ones, the first of a component, the first of a pool
         self._changes: list[tuple[float, int, LinkState]] = []  # the next change of capacity of links in use
 
     def __repr__(self) -> str:
@@ -83,12 +88,11 @@ class Flows:
                 f"flow {flow_id!r}: size_bits must be finite and >= 0, weight finite and > 0, cap_bps >= 0, "
                 f"got {size_bits!r}, {weight!r}, {cap_bps!r}"
             )
-        links, peak_bps = self._routes.get(route) or self._resolve(route)
+        links, peak_bps = self._routes.find(route)
         self._move(now_s)
         flow = FlowState(flow_id, next(self._serial), links, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
-        flow.finish_s = math.inf if size_bits else self._now_s
         flow.peak_bps = peak_bps
         for link in links:
             if not link.flows:
@@ -117,30 +121,29 @@ class Flows:
         if not 0 <= more_bits < math.inf:
             raise ValueError(f"flow {flow_id!r}: more_bits must be finite and >= 0, got {more_bits!r}")
         self._move(now_s)
+        if flow.pool is not None:
+            self._levels.extend(self._now_s, flow, more_bits)
+            return
         flow.remaining_bits += more_bits
-        if flow.rate_bps > 0:
-            flow.finish_s = flow.since_s + flow.remaining_bits / flow.rate_bps
-        elif flow.remaining_bits > 0:
-            flow.finish_s = math.inf
+        flow.finish_s = flow.end_s()
         self._extended.append(flow)
 
     def remove(self, now_s: float, flow_id: Hashable) -> float:
         """End a flow before its time; return the bits that it had not sent."""
-        flow = self._find(flow_id)
+        self._find(flow_id)
         self._move(now_s)
         left_bits = self.remaining_bits(flow_id)
-        self._drop(flow)
+        self._drop(self._flows[flow_id])
         return left_bits
 
     def next_event_s(self) -> float:
         """When the next flow ends or the next link in use changes its capacity; infinity if neither ever happens."""
         self._settle()
-        finishes, changes = self._finishes, self._changes
-        while finishes and (finishes[0][2].group is not finishes[0][3] or finishes[0][2].finish_s != finishes[0][0]):
-            heappop(finishes)
+        dates, changes = self._dates, self._changes
+        drop_void(dates)
         while changes and not changes[0][2].flows:
             heappop(changes)[2].watched = False
-        finish_s = finishes[0][0] if finishes else math.inf
+        finish_s = dates[0][0] if dates else math.inf
         return changes[0][0] if changes and changes[0][0] < finish_s else finish_s
 
     def advance(self, to_s: float) -> list[Hashable]:
@@ -168,52 +171,23 @@ class Flows:
     def rate_bps(self, flow_id: Hashable) -> float:
         """The rate from now on, bits per second."""
         self._settle()
-        return self._find(flow_id).rate_bps
+        flow = self._find(flow_id)
+        return flow.rate_bps if flow.pool is None else self._levels.rate_bps(flow)
 
     def remaining_bits(self, flow_id: Hashable) -> float:
         """What a flow has still to send now."""
         flow = self._find(flow_id)
-        elapsed_s = self._now_s - flow.since_s
-        if elapsed_s <= 0:  # also keeps an infinite rate from making NaN
-            return flow.remaining_bits
-        return max(flow.remaining_bits - flow.rate_bps * elapsed_s, 0.0)
+        return flow.left_bits(self._now_s) if flow.pool is None else self._levels.remaining_bits(self._now_s, flow)
 
     def peak_bps(self, route: tuple[str, ...]) -> float:
         """The most that any flow can ever get on `route`: the least of the peak capacities, infinity if it is empty."""
-        return (self._routes.get(route) or self._resolve(route))[1]
+        return self._routes.find(route)[1]
 
     def _find(self, flow_id: Hashable) -> FlowState:
         flow = self._flows.get(flow_id)
         if flow is None:
             raise ValueError(f"no flow {flow_id!r} is under way")
         return flow
-
-    def _resolve(self, route: tuple[str, ...]) -> tuple[tuple[LinkState, ...], float]:
-        """The links of a route and their least peak; looked up once for each route."""
-        for name in route:
-            if name not in self._specs:
-                guess = get_close_matches(name, self._specs, n=1)
-                hint = f"; did you mean {guess[0]!r}?" if guess else ""
-                raise ValueError(f"unknown link {name!r} in route {list(route)}{hint}")
-        if len(set(route)) != len(route):
-            raise ValueError(f"a route must cross a link at most once, got {list(route)}")
-        links = tuple(self._state(name) for name in route)
-        check_route(links)
-        resolved = links, peak_bps(links)
-        self._routes[route] = resolved
-        return resolved
-
-    def _state(self, name: str) -> LinkState:
-        state = self._links.get(name)
-        if state is None:
-            spec = self._specs[name]
-            cell = None
-            if spec.radio_in is not None:
-                if spec.radio_in not in self._specs or self._specs[spec.radio_in].airtime is None:
-                    raise ValueError(f"link {name!r}: radio_in must name a link with airtime, got {spec.radio_in!r}")
-                cell = self._state(spec.radio_in)
-            state = self._links[name] = LinkState(spec, cell)
-        return state
 
     def _move(self, now_s: float) -> None:
         """Let time pass until `now_s`, without events on the way."""
@@ -229,8 +203,7 @@ class Flows:
 
     def _occupy(self, link: LinkState) -> None:
         """The first flow comes to an idle link: look at its capacity, and watch it if it changes."""
-        capacity = link.link.capacity
-        link.limit_bps = capacity.at(self._now_s)
+        link.limit_bps = link.link.capacity.at(self._now_s)
         if not link.watched:
             self._watch(link)
 
@@ -242,19 +215,27 @@ class Flows:
 
     def _rebound(self, flow: FlowState, bound_bps: float) -> None:
         """Change a flow's upper bound, and with it what its links may have to carry."""
+        self._unplace(flow)
         before_bps = flow.bound_bps
         flow.bound_bps = bound_bps
         flow.key = bound_bps / flow.weight
-        self._dirty_flows[flow] = None
         for link in flow.links:
             use = link.flows[flow]
             link.demand_bps += demand(link, use, bound_bps) - demand(link, use, before_bps)
             self._review(link)
 
+    def _unplace(self, flow: FlowState) -> None:
+        """Take a flow out of its pool, for something about it is to change; it finds a place when rates are due."""
+        self._dirty_flows[flow] = None
+        if flow.pool is not None:
+            self._levels.remove(self._now_s, flow)
+
     def _drop(self, flow: FlowState) -> None:
+        if flow.pool is not None:
+            self._levels.remove(self._now_s, flow)
         del self._flows[flow.flow_id]
         self._dirty_flows.pop(flow, None)
-        flow.group = None
+        flow.group, flow.ticket = None, 0
         bound_bps = flow.bound_bps
         for link in flow.links:
             less = demand(link, link.flows.pop(flow), bound_bps)
@@ -266,7 +247,9 @@ class Flows:
 
     def _review(self, link: LinkState) -> None:
         """Decide anew whether a link can bind; if it could or can, its flows need a solve."""
-        live = link.demand_bps > link.limit_bps * _FULL
+        if link.pool is not None:
+            return
+        live = link.demand_bps > link.limit_bps * FULL
         if live or link.live:
             self._dirty_links[link] = None
             if live != link.live:
@@ -278,112 +261,128 @@ class Flows:
     def _change_capacities(self) -> None:
         while self._changes and self._changes[0][0] <= self._now_s:
             link = heappop(self._changes)[2]
-            link.limit_bps = link.link.capacity.at(self._now_s)
+            before_bps, link.limit_bps = link.limit_bps, link.link.capacity.at(self._now_s)
             self._watch(link)
             if link.cell is not None:
-                self._change_uses(link, link.cell)
+                change_uses(link, link.cell)
+                if link.cell.link.airtime == "equal-times":
+                    self._dirty_cells[link.cell] = None
+                self._review(link.cell)
+            if link.pool is not None:
+                self._levels.resize(link.pool, before_bps)
             self._review(link)
-
-    def _change_uses(self, radio: LinkState, cell: LinkState) -> None:
-        """The flows of a radio link whose rate has changed take another part of their cell's time."""
-        for flow in radio.flows:
-            before, use = cell.flows[flow], use_of(cell, flow.links)
-            cell.flows[flow] = use
-            cell.demand_bps += demand(cell, use, flow.bound_bps) - demand(cell, before, flow.bound_bps)
-        if cell.link.airtime == "equal-times":
-            self._dirty_cells[cell] = None
-        self._review(cell)
 
     def _due(self, until_s: float) -> list[FlowState]:
         """The flows that end now, in order of arrival."""
-        due: dict[FlowState, None] = {}  # a group may be announced twice
-        while self._finishes and self._finishes[0][0] <= until_s:
-            finish_s, _, first, group = heappop(self._finishes)
-            if first.group is group and first.finish_s == finish_s:
-                due.update((flow, None) for flow in group if flow.finish_s <= until_s)
-        return sorted(due, key=lambda flow: flow.serial)
+        due: dict[FlowState, None] = {}
+        dates = self._dates
+        while dates and dates[0][0] <= until_s:
+            _, ticket, item = heappop(dates)
+            if item.ticket != ticket:
+                continue
+            if isinstance(item, Pool):
+                due |= dict.fromkeys(self._levels.due(self._now_s, until_s, item))
+            elif item.group is not None:
+                due |= dict.fromkeys(flow for flow in item.group if flow.finish_s <= until_s)
+            else:
+                due[item] = None
+        return sorted(due, key=_serial_of)
 
     def _settle(self) -> None:
-        """Work out the rates of every component touched since the last time."""
+        """Work out the rates of everything touched since the last time."""
         for cell in self._dirty_cells:
-            self._dirty_flows.update(dict.fromkeys(reweigh(cell)))
+            for flow in cell.flows:
+                self._unplace(flow)
+            reweigh(cell)
         self._dirty_cells.clear()
-        if not self._dirty_flows and not self._dirty_links and not self._extended:
-            return
-        self._stamp += 1
-        stamp = self._stamp
-        for link in self._dirty_links:
+        while self._dirty_flows or self._dirty_links or self._extended or not self._levels.settled:
+            self._stamp += 1
+            begun = self._stamp
+            self._place(begun)
+            for flow in self._extended:
+                if flow.group is not None and flow.stamp < begun:
+                    self._announce(flow.group)
+                elif flow.group is None and flow.pool is None and flow.ticket:
+                    self._release(flow)
+            self._extended.clear()
+            for root in self._levels.settle(self._now_s):
+                if self._forest.outgrown(root):
+                    self._dirty_flows.update(dict.fromkeys(self._forest.uproot(self._now_s, [root])))
+        tidy(self._dates, len(self._flows))
+
+    def _place(self, begun: int) -> None:
+        """Put every flow touched where it belongs: in a pool, in a component that is shared anew, or by itself.
+
+        Whoever has a stamp of `begun` or later has been seen to.
+        """
+        work = list(self._dirty_flows)
+        for link in sorted(
+            self._dirty_links, key=lambda link: -len(link.flows)
+        ):  # outer links of a tree before inner ones
             if not link.live:
-                self._dirty_flows.update(dict.fromkeys(link.flows))
-            elif link.stamp != stamp:
-                self._solve(link)
-        for flow in self._dirty_flows:
-            if flow.stamp == stamp:
+                work += link.flows
+            elif link.pool is not None or link.stamp >= begun:
                 continue
-            if flow.live_links:
-                self._solve(next(link for link in flow.links if link.live))
+            elif not self._forest.adopt(self._now_s, link, self._dirty_flows):
+                self._solve(link, work)
+        for flow in work:  # may grow on the way
+            if flow.stamp >= begun or flow.pool is not None:
+                continue
+            if not flow.live_links:
+                self._release(flow)
+                continue
+            pool, complete = home(flow)
+            if pool is not None and complete:
+                flow.catch_up(self._now_s)
+                self._levels.insert(self._now_s, flow, pool)
             else:
-                flow.stamp = stamp
-                flow.share_bps = flow.bound_bps
-                self._apply([flow])
+                self._solve(next(link for link in flow.links if link.live), work)
         self._dirty_links.clear()
         self._dirty_flows.clear()
-        for flow in self._extended:
-            if flow.group is not None and flow.stamp != stamp:
-                self._schedule(flow.group)
-        self._extended.clear()
-        if len(self._finishes) > 2 * len(self._flows) + 64:
-            self._finishes = [entry for entry in self._finishes if entry[2].group is entry[3]]
-            heapify(self._finishes)
 
-    def _solve(self, first: LinkState) -> None:
-        """Gather the component of a live link and share it."""
-        stamp = self._stamp
-        links, flows = [first], []
-        first.stamp = stamp
-        for link in links:  # grows on the way
-            for flow in link.flows:
-                if flow.stamp != stamp:
-                    flow.stamp = stamp
-                    flows.append(flow)
-                    if flow.live_links > 1:
-                        for other in flow.links:
-                            if other.live and other.stamp != stamp:
-                                other.stamp = stamp
-                                links.append(other)
+    def _release(self, flow: FlowState) -> None:
+        """No link can hold this flow back: it has its bound."""
+        flow.stamp = self._stamp
+        flow.group = None
+        flow.set_rate(self._now_s, flow.bound_bps)
+        self._announce_first(flow)
+
+    def _solve(self, first: LinkState, work: list[FlowState]) -> None:
+        """Gather the component of a live link and share it; flows of trees that it touches are added to `work`."""
+        self._stamp += 1
+        links, flows = component(first, self._stamp)
+        pools = [link.pool for link in links if link.pool is not None]
+        if pools:  # without them some links may not even be live: look at all these flows again
+            self._forest.uproot(self._now_s, pools)
+            for link in links:
+                link.stamp = 0
+            for flow in flows:
+                flow.stamp = 0
+            work += flows
+            return
+        if self._forest.plant(self._now_s, links, flows):
+            return
         if len(links) == 1:
-            share_link(first, flows)
+            share_link(links[0], flows)
         else:
             share_links(links, flows)
         self._apply(flows)
 
     def _apply(self, flows: list[FlowState]) -> None:
-        """Put the shares into force; only flows whose rate differs are touched. `flows` becomes their group."""
-        now_s = self._now_s
+        """Put the shares into force; `flows` becomes their group."""
         for flow in flows:
             flow.group = flows
-            rate_bps = flow.share_bps
-            if rate_bps != flow.rate_bps:
-                left_bits = flow.remaining_bits
-                if now_s > flow.since_s:
-                    left_bits -= flow.rate_bps * (now_s - flow.since_s)
-                    if left_bits < 0:
-                        left_bits = 0.0
-                    flow.remaining_bits = left_bits
-                flow.since_s = now_s
-                flow.rate_bps = rate_bps
-                if rate_bps > 0:
-                    flow.finish_s = now_s + left_bits / rate_bps
-                else:
-                    flow.finish_s = math.inf if left_bits else now_s
-        self._schedule(flows)
+            flow.set_rate(self._now_s, flow.share_bps)
+        self._announce(flows)
 
-    def _schedule(self, group: list[FlowState]) -> None:
-        """Announce the first end in a component: any end there makes it solve anew, so the others can wait."""
-        first = min(group, key=_finish_of)
-        if first.finish_s < math.inf:
-            heappush(self._finishes, (first.finish_s, next(self._serial), first, group))
+    def _announce(self, group: list[FlowState]) -> None:
+        """Note the first end in a component: any end there makes it solve anew, so the others can wait."""
+        for flow in group:
+            flow.ticket = 0
+        if group:
+            self._announce_first(min(group, key=_finish_of))
 
-
-def _finish_of(flow: FlowState) -> float:
-    return flow.finish_s
+    def _announce_first(self, flow: FlowState) -> None:
+        flow.ticket = next(self._serial)
+        if flow.finish_s < math.inf:
+            heappush(self._dates, (flow.finish_s, flow.ticket, flow))

@@ -8,11 +8,19 @@ These functions see one connected component: flows joined by links that can bind
 tree) can take their place behind the same signature: they read the flows and links, and write `flow.share_bps`.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heapreplace
 from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 from netmodels.link import Link
+
+if TYPE_CHECKING:
+    from netmodels.pools import Pool
+
+# A link that its flows could fill exactly binds nobody; this much keeps rounding of the sums from saying otherwise.
+FULL: Final = 1 + 1e-12
 
 
 class LinkState:
@@ -31,6 +39,7 @@ class LinkState:
         "limit_bps",
         "link",
         "live",
+        "pool",
         "stamp",
         "watched",
         "weight",
@@ -43,6 +52,7 @@ class LinkState:
         self.demand_bps = 0.0
         self.flows: dict[FlowState, float] = {}  # the use of each, in order of arrival
         self.live = False
+        self.pool: Pool | None = None  # its water level, if it is part of a tree; it then stays live as long as that
         self.watched = False  # an entry for its next change of capacity is pending
         self.stamp = 0  # of the last solve that visited it
         self.left_bps = 0.0  # the rest are scratch fields of `share_links`
@@ -54,23 +64,31 @@ class LinkState:
 
 
 class FlowState:
-    """A flow: `remaining_bits` at `since_s`, sent at `rate_bps` from then on, hence done at `finish_s`."""
+    """A flow: `remaining_bits` at `since_s`, sent at `rate_bps` from then on, hence done at `finish_s`.
+
+    One that is level in a pool has a `goal` instead (see `netmodels.pools`).
+    """
 
     __slots__ = (
         "bound_bps",
+        "capped",
         "finish_s",
         "flow_id",
+        "goal",
         "group",
         "key",
         "links",
         "live_links",
+        "mark",
         "peak_bps",
+        "pool",
         "rate_bps",
         "remaining_bits",
         "serial",
         "share_bps",
         "since_s",
         "stamp",
+        "ticket",
         "weight",
         "wish",
     )
@@ -83,21 +101,68 @@ class FlowState:
         self.weight = weight
         self.remaining_bits = 0.0
         self.since_s = 0.0
-        self.rate_bps = 0.0
+        self.rate_bps = -1.0  # none yet
         self.finish_s = 0.0
         self.peak_bps = 0.0  # the least peak capacity of the route
         self.bound_bps = 0.0  # that or the flow's own cap: no share can be larger
         self.key = 0.0  # the level at which the flow reaches its bound: bound / weight
         self.live_links = 0  # how many links of the route can bind
-        self.group: list[FlowState] | None = None  # the component it was last solved with; its identity is its version
+        self.group: list[FlowState] | None = None  # the component that it was last solved with, without pools
+        self.pool: Pool | None = None
+        self.capped = True  # in the pool: at its bound, not at the water level
+        self.goal = 0.0
+        self.mark = 0  # the search in which it was last capped
+        self.ticket = 0  # entries in heaps with another one are void
         self.share_bps = 0.0  # the answer of the solver
-        self.stamp = 0
+        self.stamp = 0  # of the last solve that visited it
 
     def __repr__(self) -> str:
         return f"<FlowState {self.flow_id} {self.remaining_bits:g} bits at {self.rate_bps:g} bit/s>"
 
+    def left_bits(self, now_s: float) -> float:
+        """What is still to be sent at that time, if the flow is in no pool."""
+        elapsed_s = now_s - self.since_s
+        if elapsed_s <= 0:  # also keeps an infinite rate from making NaN
+            return self.remaining_bits
+        return max(self.remaining_bits - self.rate_bps * elapsed_s, 0.0)
+
+    def end_s(self) -> float:
+        """When it ends at its rate, if it is in no pool; at once if there is nothing to send."""
+        if self.rate_bps > 0:
+            return self.since_s + self.remaining_bits / self.rate_bps
+        return math.inf if self.remaining_bits else self.since_s
+
+    def catch_up(self, now_s: float) -> None:
+        """Bring `remaining_bits` up to that time; the flow is by itself from now on."""
+        self.remaining_bits, self.since_s = self.left_bits(now_s), now_s
+        self.group = None
+
+    def set_rate(self, now_s: float, rate_bps: float) -> None:
+        """Send at that rate from now on. A rate that stays is not touched, so that nothing is rounded needlessly."""
+        if rate_bps != self.rate_bps:
+            self.remaining_bits, self.since_s = self.left_bits(now_s), now_s
+            self.rate_bps = rate_bps
+            self.finish_s = self.end_s()
+
 
 _by_key = attrgetter("key")
+
+
+def component(first: LinkState, stamp: int) -> tuple[list[LinkState], list[FlowState]]:
+    """The live links and the flows joined to a live link; all of them get `stamp`, which nobody may have yet."""
+    links, flows = [first], []
+    first.stamp = stamp
+    for link in links:  # grows on the way
+        for flow in link.flows:
+            if flow.stamp != stamp:
+                flow.stamp = stamp
+                flows.append(flow)
+                if flow.live_links > 1:
+                    for other in flow.links:
+                        if other.live and other.stamp != stamp:
+                            other.stamp = stamp
+                            links.append(other)
+    return links, flows
 
 
 def share_link(link: LinkState, flows: list[FlowState]) -> None:

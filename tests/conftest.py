@@ -1,7 +1,7 @@
 """Options of the test suite.
 
 Property tests try the same examples every time and know no deadline, so that a busy machine fails nobody;
-``--hypothesis-profile fresh`` tries new ones.
+``--hypothesis-profile fresh`` tries new ones, ``--hypothesis-profile thorough`` 2,000 new ones of each.
 """
 
 from __future__ import annotations
@@ -9,10 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("fresh", deadline=None)
+settings.register_profile(
+    "thorough",
+    deadline=None,
+    max_examples=2000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]

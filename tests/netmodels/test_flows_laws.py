@@ -4,14 +4,13 @@ import math
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netmodels.capacity import Constant, Steps
 from netmodels.flows import Flows
 from netmodels.link import AIRTIME, Link
 
-LAWS = settings(max_examples=80, deadline=None, derandomize=True)
 HORIZON_S = 250  # a staircase goes on for ever, even if a cap of 0 stalls the flow that looks at it
 
 
@@ -196,13 +195,11 @@ def same(times_s):
     return pytest.approx(times_s, rel=1e-9, abs=2e-9)
 
 
-@LAWS
 @given(scenes())
 def test_the_core_ends_flows_when_a_naive_solver_of_the_whole_network_does(scene):
     assert play(*scene) == same(naive_play(*scene))
 
 
-@LAWS
 @given(scenes())
 def test_no_link_is_ever_over_capacity_and_every_flow_is_held_back_somewhere(scene):
     links, plans = scene
@@ -232,7 +229,6 @@ def test_no_link_is_ever_over_capacity_and_every_flow_is_held_back_somewhere(sce
     play(links, plans, watch)
 
 
-@LAWS
 @given(scenes())
 def test_every_bit_that_a_flow_brought_is_sent_or_handed_back(scene):
     links, plans = scene
@@ -248,7 +244,6 @@ def test_every_bit_that_a_flow_brought_is_sent_or_handed_back(scene):
         assert sent[name] == pytest.approx(sizes[name], rel=1e-9, abs=1e-7)
 
 
-@LAWS
 @given(scenes(turns=False), st.randoms(use_true_random=False))
 def test_names_and_the_order_of_simultaneous_starts_do_not_matter(scene, random):
     links, plans = scene
@@ -258,7 +253,6 @@ def test_names_and_the_order_of_simultaneous_starts_do_not_matter(scene, random)
     assert play(links, renamed) == same(expected)
 
 
-@LAWS
 @given(scenes(), st.randoms(use_true_random=False))
 def test_a_link_cut_in_two_is_the_same_link(scene, random):
     links, plans = scene
@@ -273,7 +267,6 @@ def test_a_link_cut_in_two_is_the_same_link(scene, random):
     assert play(second, longer) == same(play(links, plans))
 
 
-@LAWS
 @given(scenes(capacity=bandwidths.map(Constant), shares=st.just(Constant(1))), st.sampled_from([0.25, 4, 1000]))
 def test_everything_faster_is_the_same_story_in_less_time(scene, pace):
     links, plans = scene
@@ -295,13 +288,11 @@ def test_everything_faster_is_the_same_story_in_less_time(scene, pace):
     assert play(faster, sooner, until_s=math.inf) == same(expected)
 
 
-@LAWS
 @given(scenes())
 def test_the_same_story_twice_is_the_same_to_the_last_bit_and_in_the_same_order(scene):
     assert list(play(*scene).items()) == list(play(*scene).items())
 
 
-@LAWS
 @given(scenes())
 def test_looking_at_the_flows_in_between_changes_nothing(scene):
     links, plans = scene
