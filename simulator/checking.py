@@ -72,15 +72,18 @@ def _groups(scenario: Scenario) -> list[dict[str, Any]]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the result of `check` for a person."""
-    title = f"{result['name']}: one step of each device, as {result['timed_as']}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    ranks = sorted({row["rank"] for row in result["groups"]})
+    rank = f", rank {ranks[0]}" if len(ranks) == 1 else ""
+    title = f"{result['name']}: one step of each device, as {result['timed_as']}{rank}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("group", "profile", "split", "compute", "up", "down", "memory", "of"):
-        table.add_column(heading, justify="left" if heading in {"group", "profile"} else "right", no_wrap=True)
+        words = heading in {"group", "profile"}  # they wrap where there is no room, numbers never do
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for row in result["groups"]:
         table.add_row(
             f"{row['count']} {row['name']}",
             row["profile"],
-            "dropped" if row["split"] is None else f"{row['split']}, r {row['rank']}",
+            "dropped" if row["split"] is None else f"{row['split']}{'' if rank else f', r {row["rank"]}'}",
             duration(row["forward_s"] + row["backward_s"]),
             size(row["activation_bytes"]),
             size(row["gradient_bytes"]),
