@@ -83,7 +83,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         table.add_row(
             f"{row['count']} {row['name']}",
             row["profile"],
-            "dropped" if row["split"] is None else f"{row['split']}{'' if rank else f', r {row["rank"]}'}",
+            "dropped" if row["split"] is None else f"{row['split']}" + ("" if rank else f", r {row['rank']}"),
             duration(row["forward_s"] + row["backward_s"]),
             size(row["activation_bytes"]),
             size(row["gradient_bytes"]),
