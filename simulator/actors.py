@@ -69,15 +69,21 @@ class Actor:
         return f"<{type(self).__name__} {self.name} ({self.machine.profile.name})>"
 
     async def compute(self, what: str, round: int, work: Work) -> None:
-        """Be busy for as long as this machine needs for the work, as warm as it is; broken off, it cools from then."""
+        """Be busy for as long as this machine needs for the work, as warm as it is.
+
+        Broken off, it cools from then on, and leaves a row with the share of the FLOPs that the time until then is.
+        """
         loop = asyncio.get_running_loop()
-        start_s = loop.time()
-        cold_s = self.machine.seconds(work) * self.machine.jitter.factor(round, what)
+        start_s, flops = loop.time(), work.flops
+        busy_s = self._heat.begin(start_s, self.machine.seconds(work) * self.machine.jitter.factor(round, what))
         try:
-            await asyncio.sleep(self._heat.begin(start_s, cold_s))
+            await asyncio.sleep(busy_s)
+        except asyncio.CancelledError:
+            flops *= (loop.time() - start_s) / busy_s if busy_s else 1.0
+            raise
         finally:
             self._heat.end(loop.time())
-        self._record.compute(ComputeRow(self.name, round, what, work.flops, start_s, loop.time()))
+            self._record.compute(ComputeRow(self.name, round, what, flops, start_s, loop.time()))
 
     async def send(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:
         """Send a message; return when its last bit has left."""

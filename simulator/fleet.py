@@ -27,6 +27,7 @@ class Member:
     index: int
     name: str
     group: str
+    number: int  # in its group, from 0
     profile: Profile
     speed: float
     jitter: float
@@ -64,6 +65,7 @@ def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member
                 index,
                 group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}",
                 group.name,
+                number,
                 profile,
                 float(speeds[number]) * (1 - group.background),
                 group.jitter,

@@ -54,8 +54,9 @@ class ComputeRow(NamedTuple):
 class RoundRow(NamedTuple):
     """One round; row 0 is the state before training. ``loss`` and ``perplexity``: held-out data, nan if not taken.
 
-    Round r starts when round r - 1 ends: when the last participant has finished it. Bytes are those of its messages,
-    also of early ones that left while others were still in the round before.
+    Round r starts when round r - 1 ends: when the last participant has finished it or is gone. ``participants`` have
+    begun it; ``dropped`` of them left, or were given up, before they had finished. Bytes are those of its messages that
+    were delivered, also of early ones that left while others were still in the round before.
     """
 
     round: int
@@ -68,7 +69,7 @@ class RoundRow(NamedTuple):
     perplexity: float
     bytes_up: int
     bytes_down: int
-    slowest: str  # the device that finished last
+    slowest: str  # the device that finished last, or was the last that was waited for
     energy_j: float = math.nan  # of its devices; nan where a figure of one is unknown
 
 
@@ -83,6 +84,14 @@ class Metered(Protocol):
 
     def round(self, row: RoundRow) -> float:
         """Joules of a round's devices."""
+
+
+class WaitRow(NamedTuple):
+    """A round that waits for somebody to be available, in virtual seconds; ``end_s`` is infinite if nobody ever is."""
+
+    round: int
+    start_s: float
+    end_s: float
 
 
 class Observer:
@@ -100,6 +109,9 @@ class Observer:
     def on_round(self, row: RoundRow) -> None:
         """A round has ended."""
 
+    def on_wait(self, row: WaitRow) -> None:
+        """A round cannot begin: nobody is available."""
+
 
 @dataclass(slots=True)
 class Record:
@@ -110,6 +122,7 @@ class Record:
     messages: list[MessageRow] = field(default_factory=list)
     computes: list[ComputeRow] = field(default_factory=list)
     rounds: list[RoundRow] = field(default_factory=list)
+    waits: list[WaitRow] = field(default_factory=list)
     bytes_by_kind: Counter[str] = field(default_factory=Counter)
     bytes_up: int = 0
     bytes_down: int = 0
@@ -143,6 +156,12 @@ class Record:
         self.rounds.append(priced)
         self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
         self._tell(lambda observer: observer.on_round(priced))
+
+    def wait(self, row: WaitRow) -> None:
+        """Note that a round waits for somebody to be available; told when it begins to wait."""
+        self.waits.append(row)
+        self._note("w", *row)
+        self._tell(lambda observer: observer.on_wait(row))
 
     def phase(self, what: str) -> None:
         """Tell the observers what is being set up."""

@@ -1,4 +1,4 @@
-"""Keeps the rounds: who has finished which, what it cost, and when to evaluate."""
+"""Keeps the rounds: when they aggregate and evaluate, and what each has cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from simulator.failure import RunFailed
 from simulator.numerics import Loss, Numerics
-from simulator.record import Record, RoundRow
+from simulator.record import Record, RoundRow, WaitRow
 
 MOST_NATS: Final = 700.0
 """A perplexity above exp(700) is shown as that: more does not fit a float."""
@@ -38,57 +38,62 @@ class Schedule:
 
 
 class Rounds:
-    """A round is over when its last participant has finished it; then the global model may be evaluated."""
+    """A round is over when its last participant has finished it or is gone; then the model may be evaluated."""
 
-    def __init__(self, schedule: Schedule, participants: int, numerics: Numerics, record: Record) -> None:
+    def __init__(self, schedule: Schedule, numerics: Numerics, record: Record) -> None:
         """Round 0 of the record is the state before training."""
-        self.schedule = schedule
-        self._participants, self._numerics, self._record = participants, numerics, record
+        self.schedule, self.numerics = schedule, numerics
+        self._record = record
         self._losses: dict[int, list[Loss]] = defaultdict(list)
-        self._finished: dict[int, int] = defaultdict(int)
         self._end_s = 0.0
 
-    def begin(self, *, dropped: int = 0) -> None:
+    def begin(self, participants: int, *, dropped: int = 0) -> None:
         """Note the state before training, and how many devices were dropped before the first round."""
-        self._write(0, 0.0, Loss(math.nan, 0), self._numerics.evaluate(), "", dropped=dropped)
+        held_out = self.numerics.evaluate()
+        self._write(RoundRow(0, 0.0, 0.0, participants, dropped, math.nan, *_held_out(held_out), 0, 0, slowest=""))
 
     def trained(self, round: int, loss: Loss) -> None:
         """Note the loss of a server step of a round."""
         self._losses[round].append(loss)
 
-    def finished(self, round: int, device: str, now_s: float) -> None:
-        """Note that a device has finished a round; the last one closes it."""
-        self._finished[round] += 1
-        if self._finished[round] == self._participants:
-            del self._finished[round]
-            due = self.schedule.evaluates_after(round)
-            held_out = self._numerics.evaluate() if due else Loss(math.nan, 0)
-            train = _mean(self._losses.pop(round, []))
-            for loss, what in ((train, "training"), (held_out, "validation")):
-                if loss.positions and not math.isfinite(loss.mean):
-                    raise RunFailed(
-                        f"training diverged: the {what} loss of round {round} is {loss.mean}; "
-                        f"lower training.learning_rate or lora.alpha"
-                    )
-            self._write(round, now_s, train, held_out, device)
+    def waits(self, row: WaitRow) -> None:
+        """Note that a round cannot begin yet."""
+        self._record.wait(row)
 
-    def _write(self, number: int, end_s: float, train: Loss, held_out: Loss, slowest: str, *, dropped: int = 0) -> None:
-        up, down = self._record.bytes_of_round[number]
-        row = RoundRow(
-            number,
-            self._end_s,
-            end_s,
-            self._participants,
-            dropped,
-            train.mean,
-            held_out.mean,
-            math.exp(min(held_out.mean, MOST_NATS)),
-            up,
-            down,
-            slowest,
+    def close(self, round: int, participants: int, dropped: int, last: str, now_s: float) -> None:
+        """Note that a round is over: so many began it, so many of them are gone, ``last`` was waited for last."""
+        due = self.schedule.evaluates_after(round)
+        held_out = self.numerics.evaluate() if due else Loss(math.nan, 0)
+        train = _mean(self._losses.pop(round, []))
+        for loss, what in ((train, "training"), (held_out, "validation")):
+            if loss.positions and not math.isfinite(loss.mean):
+                raise RunFailed(
+                    f"training diverged: the {what} loss of round {round} is {loss.mean}; "
+                    f"lower training.learning_rate or lora.alpha"
+                )
+        traffic = self._record.bytes_of_round[round]
+        self._write(
+            RoundRow(
+                round,
+                self._end_s,
+                now_s,
+                participants,
+                dropped,
+                train.mean,
+                *_held_out(held_out),
+                *traffic,
+                slowest=last,
+            )
         )
-        self._end_s = end_s
+
+    def _write(self, row: RoundRow) -> None:
+        self._end_s = row.end_s
         self._record.round(row)
+
+
+def _held_out(loss: Loss) -> tuple[float, float]:
+    """Loss and perplexity."""
+    return loss.mean, math.exp(min(loss.mean, MOST_NATS))
 
 
 def _mean(losses: list[Loss]) -> Loss:

@@ -1,16 +1,21 @@
 """Carries messages between actors: in virtual time over `netmodels`, one timer for the whole network.
 
-The seam to real sockets is `Transport`: two coroutines. What a message weighs is `size_bytes`; its payload is handed
-over as it is.
+The seam to real sockets is `Transport`: two coroutines, and what to do when a device comes or goes. What a message
+weighs is `size_bytes`; its payload is handed over as it is.
+
+A device that goes resets its connections, as the sockets of a stopped app do: what is under way on them, either way, is
+lost at that instant, and the other ends know at once (a real reset takes one latency). A device that stays but cannot
+be reached, over a link without capacity, is not noticed: waiting for it ends with `training.timeout` only.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from netmodels.network import Completion, Network
 from netmodels.topology import Topology
@@ -18,16 +23,28 @@ from simulator.clock import Mailbox
 from simulator.messages import Kind, Message
 from simulator.record import MessageRow, Outcome, Record
 
+HUNG_UP: Final = object()
+"""Payload of the notice, of no bytes, that a device has gone; it comes to the kinds that its peers have waited for."""
+
 
 class Transport(Protocol):
     """What an actor sees of the network."""
 
     async def send(self, message: Message) -> None:
-        """Return when the last bit has left the sender; the message arrives a one-way latency later."""
+        """Return when the last bit has left the sender; the message arrives a one-way latency later.
+
+        To a device that is not connected nothing is sent. If it goes while the message leaves, return at that instant.
+        """
 
     async def receive(self, actor: str, kind: Kind) -> Message:
-        """Wait for the next message of that kind to an actor, in order of arrival."""
+        """Wait for the next message of that kind to an actor, or notice that a device has `HUNG_UP`, in order."""
         ...
+
+    def connect(self, device: str) -> None:
+        """The device is there (again): its connections are cold."""
+
+    def hang_up(self, device: str) -> None:
+        """The device has gone: its connections break at this instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,7 @@ class _Leaving:
     message: Message
     queued_s: float
     left: asyncio.Future[None]
+    ends: tuple[Hashable, Hashable]  # of the connection
 
 
 class SimulatedTransport:
@@ -54,6 +72,8 @@ class SimulatedTransport:
         self._network, self._topology, self._record = network, topology, record
         self._mailboxes: dict[tuple[str, Kind], Mailbox[Message]] = {}
         self._leaving: dict[Hashable, _Leaving] = {}
+        self._times_gone: Counter[str] = Counter()
+        self._gone: set[str] = set()
         self._ids = count()
         self._timer: asyncio.TimerHandle | None = None
         self._rearming = False
@@ -61,31 +81,66 @@ class SimulatedTransport:
     async def send(self, message: Message) -> None:
         """Send over the route between the two actors; see `Transport.send`."""
         loop = asyncio.get_running_loop()
-        flow_id, queued_s = next(self._ids), loop.time()
         sender, receiver = message.sender, message.receiver
+        if receiver in self._gone:
+            return
+        flow_id, queued_s = next(self._ids), loop.time()
         route = self._topology.route(sender, receiver)
+        ends = self._ends(message)
         self._network.start(
             queued_s,
             flow_id,
             message.size_bytes,
             route,
-            connection=(sender, receiver),
+            connection=ends,
             ack_route=self._topology.route(receiver, sender),
         )
-        leaving = self._leaving[flow_id] = _Leaving(flow_id, message, queued_s, loop.create_future())
+        leaving = self._leaving[flow_id] = _Leaving(flow_id, message, queued_s, loop.create_future(), ends)
         self._changed()
         try:
             await leaving.left
         except asyncio.CancelledError:
-            if self._leaving.pop(flow_id, None):
-                self._network.cancel(loop.time(), flow_id)
-                self._changed()
-                self._note(leaving, loop.time(), float("nan"), "cancelled")
+            if flow_id in self._leaving:
+                self._cut_off(leaving)
             raise
 
     async def receive(self, actor: str, kind: Kind) -> Message:
         """Wait for a message; see `Transport.receive`."""
         return await self._mailbox(actor, kind).get()
+
+    def connect(self, device: str) -> None:
+        """See `Transport.connect`."""
+        self._gone.discard(device)
+
+    def hang_up(self, device: str) -> None:
+        """See `Transport.hang_up`. Messages to the device that have arrived and were not yet taken are lost too."""
+        self._gone.add(device)
+        self._times_gone[device] += 1
+        broken = [each for each in self._leaving.values() if device in {each.message.sender, each.message.receiver}]
+        for leaving in broken:
+            self._cut_off(leaving)
+            if leaving.message.receiver == device:  # the device's own sends end with its task
+                leaving.left.set_result(None)
+        for actor, kind in list(self._mailboxes):
+            if actor == device:
+                del self._mailboxes[actor, kind]
+            elif actor in self._topology.infrastructure:
+                notice = Message(sender=device, receiver=actor, kind=kind, round=0, size_bytes=0, payload=HUNG_UP)
+                self._mailboxes[actor, kind].put(notice)
+
+    def _cut_off(self, leaving: _Leaving) -> None:
+        """Stop a flow at this instant."""
+        now_s = asyncio.get_running_loop().time()
+        del self._leaving[leaving.id]
+        self._network.cancel(now_s, leaving.id)
+        self._changed()
+        self._note(leaving, now_s, float("nan"), "cancelled")
+
+    def _ends(self, message: Message) -> tuple[Hashable, Hashable]:
+        """The connection of a message: another one after an end has hung up."""
+        sender, receiver = message.sender, message.receiver
+        number = self._times_gone[sender] + self._times_gone[receiver]
+        return ((sender, number), (receiver, number)) if number else (sender, receiver)
 
     def _changed(self) -> None:
         """Ask the network for its next event once everybody who acts at this instant has acted."""
@@ -112,6 +167,9 @@ class SimulatedTransport:
         self._rearm()
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
+        if self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
+            self._note(leaving, completion.sent_s, float("nan"), "cancelled")
+            return
         self._note(leaving, completion.sent_s, completion.delivered_s, "delivered")
         self._mailbox(leaving.message.receiver, leaving.message.kind).put(leaving.message)
 

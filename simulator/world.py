@@ -17,10 +17,13 @@ from simulator.actors import Actor, Device, Jitter, Machine, Server
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
+from simulator.attendance import Attendance
+from simulator.calendar import Calendar
 from simulator.energy import check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
-from simulator.record import Observer, Record
+from simulator.presence import Presence
+from simulator.record import Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Scenario
 from simulator.transport import SimulatedTransport
@@ -80,9 +83,9 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
     job = _job(scenario, crew, numerics, weights, record)
-    job.rounds.begin(dropped=left_out)
-    virtual_s = clock.run(_train(scenario, job), horizon_s=scenario.horizon)
-    summary = _summary(scenario, record, virtual_s, time.perf_counter() - started)
+    job.rounds.begin(len(crew), dropped=left_out)
+    clock.run(_train(scenario, job), horizon_s=scenario.horizon)
+    summary = _summary(scenario, record, time.perf_counter() - started)
     summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = crew if scenario.training.export == "clients" else []
     own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
@@ -111,18 +114,29 @@ def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weigh
     aggregator = Machine(scenario.find_profile(scenario.aggregator.profile))
     training = scenario.training
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
+    rounds = Rounds(schedule, numerics, record)
+    calendar = Calendar(scenario, crew)
+    presence = Presence(
+        len(crew),
+        seed=scenario.seed,
+        availability=calendar.of,
+        dropouts_per_hour=calendar.dropouts_per_hour,
+        participants=training.participants,
+        horizon_s=scenario.horizon,
+    )
     return Job(
         devices,
         Server(scenario.server.count, scenario.server.interconnect, server, transport, record),
         Actor("aggregator", aggregator, transport, record),
         numerics,
-        Rounds(schedule, len(devices), numerics, record),
+        rounds,
+        Attendance(rounds, presence, devices, transport, timeout_s=training.timeout),
         weights,
     )
 
 
-async def _train(scenario: Scenario, job: Job) -> float:
-    """Run the algorithm; the only failure inside a group of tasks is reported as itself. Returns virtual seconds."""
+async def _train(scenario: Scenario, job: Job) -> None:
+    """Run the algorithm; the only failure inside a group of tasks is reported as itself."""
     try:
         await ALGORITHMS[scenario.algorithm](job)
     except BaseExceptionGroup as group:
@@ -130,10 +144,16 @@ async def _train(scenario: Scenario, job: Job) -> float:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from group
-    return clock.now()
 
 
-def _summary(scenario: Scenario, record: Record, virtual_s: float, wall_s: float) -> dict[str, Any]:
+def _blame(record: Record) -> dict[str, float]:
+    """Seconds of every part of the critical path."""
+    end = record.rounds[-1]
+    rounds: list[RoundRow | WaitRow] = [*record.rounds, *record.waits]
+    return blame(record.messages, record.computes, end.end_s, end.slowest, rounds=rounds).parts
+
+
+def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any]:
     """The contents of summary.json; unknown numbers are None."""
     held_out = [row for row in record.rounds if not math.isnan(row.loss)]
     last = held_out[-1] if held_out else None
@@ -146,18 +166,19 @@ def _summary(scenario: Scenario, record: Record, virtual_s: float, wall_s: float
         "model": scenario.model.name,
         "timed_as": scenario.timed_model,
         "seed": scenario.seed,
-        "virtual_s": virtual_s,
+        "virtual_s": end.end_s,
         "wall_s": wall_s,
         "rounds": training.rounds,
         "devices": scenario.fleet_size,
-        "tokens": sum(row.participants for row in record.rounds[1:]) * training.batch * training.tokens,
+        "tokens": sum(row.participants - row.dropped for row in record.rounds[1:]) * training.batch * training.tokens,
         "loss": last.loss if last else None,
         "perplexity": last.perplexity if last else None,
         "perplexity_before": held_out[0].perplexity if held_out else None,
+        "dropped": sum(row.dropped for row in record.rounds[1:]),
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
         "bytes_by_kind": dict(sorted(record.bytes_by_kind.items())),
-        "blame": blame(record.messages, record.computes, end.end_s, end.slowest).parts,
+        "blame": _blame(record),
         "slowest": [{"device": name, "rounds_last": count} for name, count in slowest.most_common(5)],
         "trace_hash": record.trace_hash,
     }

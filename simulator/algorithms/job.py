@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.actors import Actor, Device, Server
+from simulator.attendance import Attendance
 from simulator.numerics import Numerics
 from simulator.rounds import Rounds
 
@@ -19,4 +20,5 @@ class Job:
     aggregator: Actor
     numerics: Numerics
     rounds: Rounds
+    attendance: Attendance
     weights: Sequence[float]

@@ -17,21 +17,28 @@ and after every I rounds
 
 The labels are known to the server: label privacy is not modelled. The published code takes one server step per client
 in a fixed order instead of a3 as the paper has it; here the paper rules.
+
+Devices come and go, of which the paper says nothing. Here a device that goes, at whatever instant, counts no more in
+the round: neither its batch in a3, nor its adapters in b2; the server and the aggregation server go on with those who
+are still there. One who was not there at the last average, or has been away since, begins with b3.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from simulator.actors import Actor, Device, Server
 from simulator.algorithms.job import Job
-from simulator.workload import aggregation_work
+from simulator.workload import SplitWorkload, aggregation_work
 
 
-async def device(me: Device, job: Job) -> None:
-    """One client: rounds of a1, a2, a4, a5 and, when due, b1 and b3."""
-    clock = asyncio.get_running_loop()
-    for round in job.rounds.schedule:
+async def device(me: Device, job: Job, first: int) -> None:
+    """One client, from the round in which it joins: rounds of a1, a2, a4, a5 and, when due, b1 and b3."""
+    if job.attendance.missed_an_average(me):
+        await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)  # b3, for one who comes late
+        await me.receive("adapter")
+    for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
         await me.compute("client forward", round, me.costs.client_forward)  # a1
         await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
@@ -41,40 +48,48 @@ async def device(me: Device, job: Job) -> None:
         if job.rounds.schedule.aggregates_after(round):
             await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
             await me.receive("adapter")  # b3
-        job.rounds.finished(round, me.name, clock.time())
 
 
 async def server(me: Server, job: Job) -> None:
-    """The central server: waits for all activations (the barrier), a3, a4."""
-    costs = [device.costs for device in job.devices]
-    size_of = {device.name: device.costs.gradient_bytes for device in job.devices}
+    """The central server: waits for the activations of all who are there (the barrier), a3, a4."""
     async with asyncio.TaskGroup() as replies:
         for round in job.rounds.schedule:
-            uploads = [await me.receive("activations") for _ in job.devices]
-            await me.step(round, costs)  # a3
-            job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))
-            for to in [upload.sender for upload in uploads]:
-                replies.create_task(me.send(to, "gradients", round, size_of[to]), name=f"gradients to {to}")  # a4
+            uploads = await job.attendance.gather(me, "activations", round)
+            if uploads:
+                await me.step(round, costs(job, (upload.payload.device for upload in uploads)))  # a3
+            tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
+            if tickets:
+                job.rounds.trained(round, job.numerics.server_step(tickets))
+            for to in [job.devices[ticket.device] for ticket in tickets]:
+                reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+                replies.create_task(reply, name=f"gradients to {to.name}")
 
 
 async def aggregator(me: Actor, job: Job) -> None:
     """The aggregation server: b2 and b3 after every I rounds."""
-    work = aggregation_work([device.costs for device in job.devices])
-    size_of = {device.name: device.costs.adapter_bytes for device in job.devices}
     async with asyncio.TaskGroup() as replies:
         for round in filter(job.rounds.schedule.aggregates_after, job.rounds.schedule):
-            uploads = [await me.receive("adapter") for _ in job.devices]
-            await me.compute("adapter aggregation", round, work)  # b2
-            members = [upload.payload for upload in uploads]
-            job.numerics.aggregate(members, [job.weights[index] for index in members])
-            for to in [upload.sender for upload in uploads]:
-                replies.create_task(me.send(to, "adapter", round, size_of[to]), name=f"adapter to {to}")  # b3
+            uploads = await job.attendance.gather(me, "adapter", round)
+            if uploads:
+                work = aggregation_work(costs(job, (upload.payload for upload in uploads)))
+                await me.compute("adapter aggregation", round, work)  # b2
+            members = [upload.payload for upload in job.attendance.still_there(round, uploads)]
+            if members:
+                job.numerics.aggregate(members, [job.weights[index] for index in members])
+                job.attendance.averaged(round)
+            for to in [job.devices[index] for index in members]:
+                reply = me.send(to.name, "adapter", round, to.costs.adapter_bytes)  # b3
+                replies.create_task(reply, name=f"adapter to {to.name}")
 
 
 async def train(job: Job) -> None:
-    """Run all parties to the end of the last round."""
+    """Run all parties to the end of the last round; a device is a task from the round it joins until it goes."""
     async with asyncio.TaskGroup() as parties:
         parties.create_task(server(job.server, job), name=job.server.name)
         parties.create_task(aggregator(job.aggregator, job), name=job.aggregator.name)
-        for each in job.devices:
-            parties.create_task(device(each, job), name=each.name)
+        job.attendance.start(lambda each, first: parties.create_task(device(each, job, first), name=each.name))
+
+
+def costs(job: Job, members: Iterable[int]) -> list[SplitWorkload]:
+    """The workloads of some devices, in the order of the fleet."""
+    return [job.devices[index].costs for index in sorted(members)]

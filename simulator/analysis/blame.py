@@ -11,7 +11,9 @@ Several things that ended at the same instant may all be the cause. In this orde
 came next; a message before what came next if that was a computation (it began because the message arrived), a
 computation if that was a message (it carries what has just been computed); the row recorded last. If only the actor's
 own sending ended just then (or was given up), it waited for its own link. If nothing ended just then, the actor waited
-for the clock: the gap back to its last computation or arrival is "waiting".
+for the clock: the gap back to its last computation or arrival is "waiting". Where a round was opened in that gap, the
+actor waited for that, and the walk goes on with whoever was the last in the round before. Time in which a round waited
+for anybody to be available is "availability", and nobody's.
 
 Not seen here: why a message took its time (its own bits, a shared link, the latency), and how close the second longest
 path is.
@@ -22,16 +24,16 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple, get_args
 
 from netmodels.topology import AGGREGATOR, SERVER
-from simulator.record import ComputeRow, MessageRow
+from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 
-Part = Literal["device compute", "uplink", "server", "downlink", "aggregation", "waiting"]
+Part = Literal["device compute", "uplink", "server", "downlink", "aggregation", "waiting", "availability"]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
 SAME_S: Final = 1e-9  # rows less than this apart are of one instant: the clock's rounding, far below any latency
@@ -71,16 +73,23 @@ def blame(
     last_actor: str,
     *,
     start_s: float = 0.0,
+    rounds: Iterable[RoundRow | WaitRow] = (),
 ) -> Blame:
     """Follow the critical path back from ``last_actor`` at ``end_s`` to ``start_s``, in virtual seconds.
 
+    ``rounds`` are needed where devices come and go: each sort of row in order of time.
     ``parts`` holds every one of `PARTS` and sums to ``end_s - start_s``. A step that began before ``start_s`` counts
     from there, so the path of a single round can be asked for. The actors "server" and "aggregator" are told from
     devices by their names. Raises ValueError unless start_s <= end_s, both finite.
     """
     if not -math.inf < start_s <= end_s < math.inf:
         raise ValueError(f"a path needs start_s <= end_s, both finite; got start_s={start_s}, end_s={end_s}")
-    steps = _walk(_History(messages, computes), end_s, last_actor, start_s)
+    ended: list[RoundRow] = []
+    waits: list[WaitRow] = []
+    for row in rounds:
+        ended.append(row) if isinstance(row, RoundRow) else waits.append(row)
+    steps = _walk(_History(messages, computes, ended), end_s, last_actor, start_s)
+    steps = [piece for step in steps for piece in _told_apart(step, waits)]
     steps.reverse()
     parts: dict[str, list[float]] = {part: [] for part in PARTS}
     by_device: dict[str, list[float]] = defaultdict(list)
@@ -109,9 +118,14 @@ def _walk(history: _History, end_s: float, last_actor: str, start_s: float) -> l
 
     while now_s > start_s:
         found = history.cause(actor, now_s, then)
+        if (opening := history.opening(now_s, found)) is not None:
+            now_s = spend("waiting", opening.start_s, _device(actor), "")
+            actor, then = opening.slowest, _Then(None, opening.round)
+            continue
         if found is None:
             spend("waiting", start_s, _device(actor), "")
             break
+        found.lane.use(found)
         if now_s - found.ended_s > SAME_S:
             now_s = spend("waiting", found.ended_s, _device(actor), "")
         row = found.row
@@ -123,6 +137,20 @@ def _walk(history: _History, end_s: float, last_actor: str, start_s: float) -> l
             actor = row.sender
         then = _Then(type(row), row.round)
     return steps
+
+
+def _told_apart(step: Step, waits: list[WaitRow]) -> Iterator[Step]:
+    """A stretch of waiting, cut where a round began or ceased to wait for anybody to be available."""
+    at_s = step.start_s
+    for wait in waits if step.part == "waiting" else ():
+        since_s, until_s = max(wait.start_s, at_s), min(wait.end_s, step.end_s)
+        if since_s < until_s:
+            if at_s < since_s:
+                yield step._replace(start_s=at_s, end_s=since_s)
+            yield Step("availability", since_s, until_s, "", "")
+            at_s = until_s
+    if at_s < step.end_s:
+        yield step._replace(start_s=at_s)
 
 
 def _device(actor: str) -> str:
@@ -142,6 +170,16 @@ class _Found(NamedTuple):
     row: Row
     ended_s: float
     place: int
+    lane: _Lane
+    actor: str
+
+
+class _Opening(NamedTuple):
+    """When a round was opened, and the round before with its last device."""
+
+    start_s: float
+    round: int
+    slowest: str
 
 
 class _Lane:
@@ -176,40 +214,49 @@ class _Lane:
             if rows[other].round == round:
                 place = other
                 break
-        return _Found(rows[place], ended_s(rows[place]), place)
+        return _Found(rows[place], ended_s(rows[place]), place, self, actor)
 
-    def use(self, actor: str, found: _Found) -> _Found:
+    def use(self, found: _Found) -> None:
         """Use up a row."""
-        self._unused[actor] = found.place
-        return found
+        self._unused[found.actor] = found.place
 
 
 class _History:
     """All rows by actor; hands out causes."""
 
-    def __init__(self, messages: Iterable[MessageRow], computes: Iterable[ComputeRow]) -> None:
+    def __init__(
+        self, messages: Iterable[MessageRow], computes: Iterable[ComputeRow], rounds: Iterable[RoundRow]
+    ) -> None:
         """Sort the rows to their actors."""
         self._messages = list(messages)
         delivered = (row for row in self._messages if row.outcome == "delivered")
         self._computed = _Lane(computes, "actor", "end_s")
         self._received = _Lane(delivered, "receiver", "delivered_s")
+        ended = [row for row in rounds if row.round > 0]
+        self._openings = [_Opening(row.end_s, row.round, row.slowest) for row in ended]
 
     @cached_property
     def _sent(self) -> _Lane:
         return _Lane(self._messages, "sender", "sent_s")  # seldom asked for
 
     def cause(self, actor: str, now_s: float, then: _Then) -> _Found | None:
-        """What the actor was waiting for at an instant, used up; see the top of this file."""
+        """What the actor was waiting for at an instant; see the top of this file."""
         computed = self._computed.last(actor, now_s, then.round)
         received = self._received.last(actor, now_s, then.round)
         latest_s = max((found.ended_s for found in (computed, received) if found), default=-math.inf)
         if now_s - latest_s > SAME_S:
             sent = self._sent.last(actor, now_s, then.round)
             if sent and now_s - sent.ended_s <= SAME_S:
-                return self._sent.use(actor, sent)
-        if computed and (not received or _compute_first(computed, received, then)):
-            return self._computed.use(actor, computed)
-        return self._received.use(actor, received) if received else None
+                return sent
+        return computed if computed and (not received or _compute_first(computed, received, then)) else received
+
+    def opening(self, now_s: float, found: _Found | None) -> _Opening | None:
+        """The round that was opened after what was found had ended, used up; None if there is none, or no gap."""
+        while self._openings and self._openings[-1].start_s > now_s + SAME_S:
+            self._openings.pop()
+        if not self._openings or (found and found.ended_s >= min(self._openings[-1].start_s, now_s) - SAME_S):
+            return None
+        return self._openings.pop()
 
 
 def _compute_first(computed: _Found, received: _Found, then: _Then) -> bool:

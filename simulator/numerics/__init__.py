@@ -31,7 +31,13 @@ class Loss:
 
 
 class Numerics(Protocol):
-    """Six verbs. Devices are indices into the scenario's fleet; rounds count from 1."""
+    """Eight verbs. Devices are indices into the scenario's fleet; rounds count from 1."""
+
+    def join(self, device: int) -> None:
+        """A device takes part from now on, with the global adapters as they were averaged last."""
+
+    def leave(self, device: int) -> None:
+        """A device is gone: what it has learned since the last average is lost, and gradients for it are dropped."""
 
     def forward(self, device: int, round: int) -> Ticket:
         """A device runs its next batch through its blocks. May be computed later: nothing changes in between."""
@@ -46,7 +52,7 @@ class Numerics(Protocol):
         """Average the devices' adapters with these weights (they need not sum to 1) and give all of them the result."""
 
     def evaluate(self) -> Loss:
-        """Loss of the global model (averaged device adapters, server adapters) on held-out data."""
+        """Loss of the global model (adapters averaged over who takes part, the server's adapters) on held-out data."""
 
     def export(self, device: int | None = None) -> Mapping[str, bytes]:
         """Files, by name, in which the global adapters can be kept, or a device's own with the server's behind."""
@@ -58,6 +64,12 @@ class TimingOnly:
     def __init__(self, *, sequences: int, tokens: int) -> None:
         """Take the shape of every batch."""
         self._sequences, self._tokens = sequences, tokens
+
+    def join(self, device: int) -> None:
+        """Nothing is handed over."""
+
+    def leave(self, device: int) -> None:
+        """Nothing is lost."""
 
     def forward(self, device: int, round: int) -> Ticket:
         """A ticket of the right shape."""

@@ -1,5 +1,6 @@
 """The scenario file: YAML with units, read with positions into frozen models, refused with one sentence per problem."""
 
+from simulator.scenario.availability import Availability
 from simulator.scenario.errors import Problem, ScenarioError
 from simulator.scenario.groups import Group
 from simulator.scenario.loader import load, loads
@@ -10,6 +11,7 @@ from simulator.scenario.writer import dump
 __all__ = [
     "ALGORITHMS",
     "Access",
+    "Availability",
     "Cell",
     "Group",
     "Pair",

@@ -73,6 +73,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _model_bounds(scenario, base_folder)
     yield from _links(scenario)
     yield from access_findings(scenario, base_folder)
+    yield from _availability(scenario)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
     yield from _fleet(scenario)
@@ -171,6 +172,19 @@ def _links(scenario: Lenient) -> Iterator[Unmet]:
                 yield ("devices", i, key), unknown(what, name, names)
 
 
+def _availability(scenario: Lenient) -> Iterator[Unmet]:
+    """Classes of availability that there are not, and more participants than devices."""
+    names = scenario.names("availability")
+    for i in scenario.groups:
+        name = scenario.read(to_text, "devices", i, "availability")
+        if name is not None and name not in names:
+            yield ("devices", i, "availability"), unknown("class of availability", name, names)
+    wanted = scenario.read(to_whole, "training", "participants")
+    counts = [count for count in _counts(scenario) if count is not None]
+    if wanted is not None and len(counts) == len(scenario.groups) and wanted > sum(counts):
+        yield ("training", "participants"), f"must be at most the number of devices, {sum(counts)}, got {wanted}"
+
+
 def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
     """Links that overrides have added and no group uses: a slip of the pen in ``network.cells.LTE.capacity=...``.
 
@@ -182,6 +196,10 @@ def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
         for name in new.names("network", table):
             if name not in old.names("network", table) and name not in used:
                 yield ("network", table, name), unknown(what, name, old.names("network", table))
+    kept, used = old.names("availability"), {new.read(to_text, "devices", i, "availability") for i in new.groups}
+    for name in new.names("availability"):
+        if name not in kept and name not in used:
+            yield ("availability", name), unknown("class of availability", name, kept)
 
 
 def _group_names(scenario: Lenient) -> Iterator[Unmet]:

@@ -20,6 +20,7 @@ class Group:
     speed_spread: float  # lognormal sigma of the devices' speed factors
     jitter: float = 0.0  # lognormal sigma of each computation's time
     background: float = 0.0  # share of the speed that other programs take
+    availability: str | None = None  # None: always there
     heat: bool = True  # do they slow down as they work?
 
 

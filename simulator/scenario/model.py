@@ -13,6 +13,7 @@ from devices.profile import Profile
 from netmodels.catalog import LinkClass
 from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
+from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
 from simulator.scenario.fields import (
     Betas,
     Count,
@@ -117,6 +118,12 @@ class Training(Section):
     epsilon: Positive = Field(default=1e-6, description="AdamW's epsilon")
     aggregate_every: Count = Field(default=5, description="rounds between two averages of the device adapters")
     weights: Weights = Field(default="data", description="averaging weights: numbers of examples, or equal")
+    participants: Count | None = Field(
+        default=None, description="devices of a round, drawn anew after each average; null: all who are available"
+    )
+    timeout: Span | None = Field(
+        default=None, description="whoever has not finished a round so long after it opened is given up; null: never"
+    )
     evaluate_every: Count = Field(default=5, description="rounds between two validations")
     export: Export = Field(default="global", description="adapters that are kept: the average, or also every device's")
     dtype: Dtype = Field(default="float32", description="precision of the numerics")
@@ -139,6 +146,7 @@ class DeviceGroup(Section):
     speed_spread: NonNegative = Field(default=0.3, description="lognormal sigma of the devices' speed factors")
     jitter: NonNegative = Field(default=0.0, description="lognormal sigma of each computation's time")
     background: Loss = Field(default=0.0, description="share of these devices' speed that other programs take")
+    availability: Text | None = Field(default=None, description="a key of availability; null: always there")
     heat: Switch = Field(default="on", description="on: they slow down as they work, see devices/heat.py; off: never")
 
 
@@ -184,6 +192,8 @@ class Scenario(Section):
     num_devices: Count | None = Field(default=None, description="size of the fleet where groups have shares")
     devices: Annotated[tuple[DeviceGroup, ...], NotEmpty] = Field(description="groups of devices")
     network: Network = Field(description="links between devices and server")
+    availability: Classes = Field(default=NO_CLASSES, description="when devices are there, by name")
+    starts_at: TimeOfDay = Field(default=0.0, description="time of day at which the run begins")
     server: Server = Field(default_factory=Server, description="the server's machine")
     aggregator: Aggregator = Field(default_factory=Aggregator, description="the aggregator's machine")
 
@@ -244,6 +254,7 @@ class Scenario(Section):
                 speed_spread=group.speed_spread,
                 jitter=group.jitter,
                 background=group.background,
+                availability=group.availability,
                 heat=group.heat == "on",
             )
             for group, count in zip(self.devices, self._counts(), strict=True)

@@ -90,6 +90,21 @@ class Engine:
         self.server_rows = self.server.rows([0], [settings.rank])
         self._gradients: dict[int, Tensor] = {}
         self._returned: list[Ticket] = []
+        self._members: dict[int, None] | None = None  # who takes part; everybody until somebody joins
+
+    def join(self, device: int) -> None:
+        """The device counts in the global model; it has the global adapters until it trains."""
+        if self._members is None:
+            self._members = {}
+        self._members[device] = None
+
+    def leave(self, device: int) -> None:
+        """Forget the device's adapters, moments and gradients: when it comes back it is new."""
+        self._apply_returned()
+        if self._members is not None:
+            self._members.pop(device, None)
+        self._gradients.pop(device, None)
+        self.bank.release([device])
 
     def forward(self, device: int, round: int) -> Ticket:
         """Note the batch down; it is computed when the server consumes it."""
@@ -157,7 +172,7 @@ class Engine:
             self.bank.release(devices)
 
     def evaluate(self) -> Loss:
-        """Loss of the averaged adapters over the validation set, cut at the fleet's median split.
+        """Loss of the members' averaged adapters over the validation set, cut at the fleet's median split.
 
         At that cut every block has adapters that were trained: at least half the fleet trains the blocks in front of
         it on the device, at least half leaves those behind it to the server. Weights are those of an aggregation.
@@ -199,7 +214,11 @@ class Engine:
         return sorted(self.clients.splits)[len(self.clients.splits) // 2]
 
     def _global_row(self) -> Tensor:
-        return self._average(range(len(self.clients.splits)), self.clients.weights)[0]
+        """The average of all who take part, as it would be taken now; the last average where nobody does."""
+        members = range(len(self.clients.splits)) if self._members is None else list(self._members)
+        if not members:
+            return self.bank.global_row_P
+        return self._average(members, [self.clients.weights[device] for device in members])[0]
 
     def _average(self, devices: Sequence[int], weights: Sequence[float]) -> Tensor:
         """Weighted mean of parameters and moments [S, P] at the common scale, in the order of the devices' indices.

@@ -65,7 +65,9 @@ class Frame:
         width = pen.width
         left = width // 2
         right = width - left
-        numbers = Group(*sections.clocks(self.now, stacked=True), *sections.traffic(self.now))
+        numbers = Group(
+            *sections.clocks(self.now, stacked=True), *sections.traffic(self.now), *sections.presence(self.now)
+        )
         curves = Group(*sections.charts(self.now, right - 4))
         both = Table.grid()
         both.add_row(panel(numbers, width=left, title="clocks and bytes"), panel(curves, width=right, title="learning"))
@@ -80,7 +82,7 @@ class Frame:
         gap = [Text()] if height >= ROOMY else []
         inner = pen.width - 4
         parts: list[RenderableType] = [*gap, sections.progress(self.now, inner), *gap, *sections.clocks(self.now), *gap]
-        parts += [*sections.learning(self.now, inner), *sections.traffic(self.now)]
+        parts += [*sections.learning(self.now, inner), *sections.traffic(self.now), *sections.presence(self.now)]
         if height >= ROOMY - 4:
             parts += [*gap, *sections.slowest(self.now, pen, inner)]
         yield Padding(Group(*parts), (0, 2))

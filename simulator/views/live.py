@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from simulator.record import ComputeRow, MessageRow, RoundRow
+from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 from simulator.views.frame import Frame
 from simulator.views.info import RunInfo
 from simulator.views.snapshot import Phase, Snapshot, State
@@ -84,6 +84,10 @@ class LiveView(View):
             self._first_s = self._latest_s
         if row.round >= self.info.rounds or self._latest_s - self._ranked_s >= 1 / DRAWS_PER_S:
             self._ranking, self._ranked_s = self.tally.ranking(SLOWEST), self._latest_s
+
+    def on_wait(self, row: WaitRow) -> None:
+        """Count it."""
+        self.tally.on_wait(row)
 
     def renderable(self) -> Frame:
         """The frame of this moment."""

@@ -41,6 +41,7 @@ INKS: Final[Mapping[str, Ink]] = MappingProxyType(
         "downlink": Ink("green", "▇", "▒", "-"),
         "aggregation": Ink("red", "▇", "▞", "a"),
         "waiting": Ink("bright_black", "·", "·", "."),
+        "availability": Ink("bright_black", "░", "░", ":"),
     }
 )
 OTHER: Final = Ink("default", "▇", "█", "?")

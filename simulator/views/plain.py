@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Final, Self
 
-from simulator.record import ComputeRow, MessageRow, RoundRow
+from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 from simulator.views import format as f
 from simulator.views.info import RunInfo
 from simulator.views.tally import Tally
@@ -68,6 +68,12 @@ class PlainView(View):
         """Count it."""
         self.tally.on_compute(row)
 
+    def on_wait(self, row: WaitRow) -> None:
+        """Write that nobody is there, and until when."""
+        self.tally.on_wait(row)
+        until = f"until virtual {f.duration(row.end_s)}" if math.isfinite(row.end_s) else "and none ever will be"
+        self._write(f"round {row.round}/{self.info.rounds}  waits: no {self.info.noun} is available {until}")
+
     def on_round(self, row: RoundRow) -> None:
         """Write the round, if it is time for a line."""
         self.tally.on_round(row)
@@ -85,6 +91,8 @@ class PlainView(View):
             parts.append(f"perplexity {f.perplexity(row.perplexity)}")
         if row.round > 0:
             parts += [f"up {f.size(self.tally.bytes_up)}", f"down {f.size(self.tally.bytes_down)}"]
+            if row.dropped or row.participants != self.info.num_devices:
+                parts.append(f"took part {row.participants}, dropped {row.dropped}")
         if row.slowest:
             parts.append(f"slowest {row.slowest}")
         return "  ".join(parts)

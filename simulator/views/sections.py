@@ -61,6 +61,17 @@ def traffic(now: Snapshot) -> list[Text]:
     return lines
 
 
+def presence(now: Snapshot) -> list[Text]:
+    """Who took part in the last round and how long nobody was there; nothing where everybody always is."""
+    last, everybody = now.tally.last, now.info.num_devices
+    if last is None or (not now.tally.dropped and not now.tally.waited_s and last.participants == everybody):
+        return []
+    value = Text.assemble((f"{last.participants} of {everybody:,}", STRONG), (f"  {now.tally.dropped} dropped", LABEL))
+    if now.tally.waited_s:
+        value.append(f"  nobody there for {f.duration(now.tally.waited_s)}", LABEL)
+    return [line("took part", value)]
+
+
 def learning(now: Snapshot, width: int) -> list[Text]:
     """Perplexity and training loss, one line each, with a sparkline where there is room."""
     perplexity, loss = _perplexity(now), Text.assemble((f.loss(now.tally.train_loss), STRONG))

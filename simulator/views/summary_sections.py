@@ -99,7 +99,21 @@ def times(rounds: Sequence[RoundRow], summary: Mapping[str, Any]) -> Lines:
         (f.duration(worst_s), STRONG),
         (f" worst (round {row.round}{who})", LABEL),
     )
-    return [*clocks, line("one round", text)]
+    return [*clocks, line("one round", text), *_who_took_part(trained, rounds[0].participants)]
+
+
+def _who_took_part(rounds: Sequence[RoundRow], everybody: int) -> Lines:
+    """How many devices a round had, where it was not always everybody."""
+    if all(row.participants == everybody and not row.dropped for row in rounds):
+        return []
+    counts, dropped = [row.participants for row in rounds], sum(row.dropped for row in rounds)
+    text = Text.assemble(
+        (f"{median(counts):g}", STRONG),
+        (f" devices of {everybody} in a median round, {min(counts)} to {max(counts)}; ", LABEL),
+        (str(dropped), STRONG),
+        (f" of {sum(counts)} dropped before they had finished", LABEL),
+    )
+    return [line("took part", text)]
 
 
 def _clock(label: str, value: str, style: str, whose: str) -> Text:
@@ -110,6 +124,7 @@ def blame(info: RunInfo, summary: Mapping[str, Any], pen: Pen) -> Lines:
     """The parts of the critical path as bars and per cent, and the devices that were last most often."""
     parts: Mapping[str, float] = summary.get("blame") or {}
     lines: Lines = []
+    parts = {name: seconds for name, seconds in parts.items() if seconds or name != "availability"}
     names = list(parts)
     wide = max([LABEL_WIDTH + 2, *(len(name) + 2 for name in names)])
     if sum(parts.values()) > 0:

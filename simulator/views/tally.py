@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import NamedTuple
 
-from simulator.record import ComputeRow, MessageRow, Observer, RoundRow
+from simulator.record import ComputeRow, MessageRow, Observer, RoundRow, WaitRow
 
 
 class Traffic(NamedTuple):
@@ -139,6 +139,8 @@ class Tally(Observer):
     perplexities: list[float] = field(default_factory=list)
     evaluations: int = 0
     rounds_last: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0  # devices that were gone before they had finished a round, all rounds together
+    waited_s: float = 0.0  # virtual time in which nobody was available
     _spent: dict[str, _Spent] = field(default_factory=dict)
     _servers: set[str] = field(default_factory=set)
 
@@ -195,11 +197,19 @@ class Tally(Observer):
         self.rounds_done = row.round
         if row.slowest:
             self.rounds_last[row.slowest] += 1
+        if row.round > 0:
+            self.dropped += row.dropped
         if math.isfinite(row.train_loss):
             self.train_losses.append(row.train_loss)
         taken = math.isfinite(row.perplexity)
         self.perplexities.append(row.perplexity if taken else self.perplexity)
         self.evaluations += taken
+
+    def on_wait(self, row: WaitRow) -> None:
+        """Note the time that passes until somebody is available; none if nobody ever is."""
+        if math.isfinite(row.end_s):
+            self.waited_s += row.end_s - row.start_s
+            self.now_s = row.end_s
 
     def ranking(self, count: int) -> Ranking:
         """The ``count`` devices that were busy longest in their average round, waiting left out.

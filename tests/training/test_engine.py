@@ -239,3 +239,31 @@ def test_averaging_adapters_of_equal_products_but_different_ranks_keeps_the_scal
     engine.bank.overwrite(rows, values)
     engine.aggregate([0, 1], [1, 1])
     assert torch.equal(engine.bank.params(rows), values)
+
+
+def test_a_device_that_leaves_is_forgotten_and_counts_no_more(world):
+    one, both = (world([3, 3], [8, 8]).engine for _ in range(2))
+    for engine, devices in ((one, [0]), (both, [0, 1])):
+        for device in devices:
+            engine.join(device)
+        tickets = [engine.forward(device, 1) for device in devices]
+        engine.server_step(tickets[:1])
+        engine.backward(tickets[0])
+    both.leave(1)
+    assert both.evaluate() == one.evaluate()
+    both.leave(0)
+    global_row = both.bank.global_row_P
+    assert torch.equal(both.bank.params(both.rows_of([0]))[0], global_row * both.bank.mask(8))
+
+
+def test_gradients_of_a_device_that_left_are_dropped(world):
+    engine = world([3, 3], [8, 8]).engine
+    tickets = [engine.forward(device, 1) for device in (0, 1)]
+    engine.server_step(tickets)
+    engine.leave(1)
+    engine.backward(tickets[0])
+    engine.join(1)
+    before = engine.bank.params(engine.rows_of([1])).clone()
+    engine.evaluate()  # applies what has returned
+    assert torch.equal(engine.bank.params(engine.rows_of([1])), before)
+    assert not engine._gradients

@@ -1,0 +1,213 @@
+"""Who takes part: devices come when a round opens, and go when they leave, drop out or are given up.
+
+A device is a task from the round in which it joins until it goes. It goes at an instant, in the middle of whatever it
+does: its connections break, its update is lost, and it may come back when the next round opens. A round opens when the
+one before has ended, with those who stay and with those who are available just then; if nobody is, it opens when the
+next device is. It ends when everybody in it has finished or is gone. A device that has finished need not wait for the
+others: it goes on with the next round before that is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulator.actors import Actor, Device
+from simulator.messages import Kind, Message
+from simulator.presence import Presence
+from simulator.record import WaitRow
+from simulator.rounds import Rounds
+from simulator.transport import HUNG_UP, Transport
+
+INITIAL: Final = 0  # the global adapters that everybody starts with, as if averaged after round 0
+
+Spawn = Callable[[Device, int], asyncio.Task[None]]
+
+
+@dataclass(slots=True)
+class _Member:
+    """A device that takes part, and the round that it is in."""
+
+    device: Device
+    round: int = 0
+    leaves: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class _Roll:
+    """One round: who began it, who has not finished it, who is gone from it, and what has been received in it."""
+
+    began: dict[str, int] = field(default_factory=dict)  # indices by name
+    busy: dict[str, None] = field(default_factory=dict)
+    gone: dict[str, None] = field(default_factory=dict)
+    received: defaultdict[Kind, dict[str, Message]] = field(default_factory=lambda: defaultdict(dict))
+
+
+class Attendance:
+    """Keeps the roll of every round; the algorithm asks it whom to wait for."""
+
+    def __init__(
+        self,
+        rounds: Rounds,
+        presence: Presence,
+        devices: Sequence[Device],
+        transport: Transport,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """``timeout_s``: whoever has not finished a round so long after it opened is given up; None: never."""
+        self._rounds, self._presence, self._devices, self._transport = rounds, presence, devices, transport
+        self._timeout_s = timeout_s
+        self._spawn: Spawn | None = None
+        self._members: dict[str, _Member] = {}
+        self._rolls: defaultdict[int, _Roll] = defaultdict(_Roll)
+        self._open = 0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._average = INITIAL  # the round after which the last average was taken
+        self._holds: dict[int, int] = {}  # ... and that of the global adapters a device holds; -1: none
+
+    def start(self, spawn: Spawn) -> None:
+        """Open the first round; ``spawn`` makes the task of a device that joins in a round."""
+        self._spawn = spawn
+        self._open_round(1)
+
+    def rounds(self, me: Device, first: int) -> Iterator[int]:
+        """The rounds of a device from the one in which it joined: when it asks for the next, it has finished one."""
+        number = first
+        while True:
+            yield number
+            if not self._finished(me, number):
+                return
+            number += 1
+
+    def missed_an_average(self, me: Device) -> bool:
+        """True for a device that does not hold the global adapters: it was not there, or has been away since."""
+        return self._holds.get(me.index, INITIAL) != self._average
+
+    def averaged(self, round: int) -> None:
+        """Note that there are new global adapters."""
+        self._average = round
+
+    async def gather(self, me: Actor, kind: Kind, round: int) -> list[Message]:
+        """The messages of a round, in order of arrival, once everybody who is still in it has sent one."""
+        while not self._complete(kind, round):
+            message = await me.receive(kind)
+            roll = self._rolls.get(message.round)
+            if message.payload is not HUNG_UP and roll and message.sender in roll.began.keys() - roll.gone.keys():
+                roll.received[kind][message.sender] = message
+        return self.still_there(round, list(self._rolls[round].received[kind].values())) if round in self._rolls else []
+
+    def still_there(self, round: int, messages: Sequence[Message]) -> list[Message]:
+        """Those whose senders have not gone since."""
+        gone = self._rolls[round].gone if round in self._rolls else {message.sender for message in messages}
+        return [message for message in messages if message.sender not in gone]
+
+    def _complete(self, kind: Kind, round: int) -> bool:
+        if round >= self._open:
+            roll = self._rolls[round]
+            return round == self._open and len(roll.received[kind]) == len(roll.began) - len(roll.gone)
+        return True
+
+    def _open_round(self, number: int) -> None:
+        now_s, roll = _now_s(), self._rolls[number]
+        taken = {member.device.index for member in self._members.values()} | set(roll.began.values())
+        newcomers = self._presence.pick(number, now_s, taken, len(roll.busy))
+        if not newcomers and not roll.began:
+            until_s = self._presence.next_s(now_s)
+            self._rounds.waits(WaitRow(number, now_s, until_s))
+            asyncio.get_running_loop().call_at(until_s, self._open_round, number)
+            return
+        self._open = number
+        for index in newcomers:
+            self._admit(self._devices[index], number)
+        if self._timeout_s is not None:
+            self._expiry = asyncio.get_running_loop().call_at(now_s + self._timeout_s, self._expire, number)
+        if not roll.busy:  # those who began it early are gone already
+            self._close(number, next(reversed(roll.gone)))
+
+    def _close(self, number: int, last: str) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        roll = self._rolls.pop(number)
+        self._rounds.close(number, len(roll.began), len(roll.gone), last, _now_s())
+        if number < self._rounds.schedule.rounds:
+            self._open_round(number + 1)
+        else:
+            self._open = number + 1
+
+    def _admit(self, device: Device, number: int) -> None:
+        assert self._spawn is not None, "started"
+        self._transport.connect(device.name)
+        self._rounds.numerics.join(device.index)
+        member = self._members[device.name] = _Member(device)
+        self._begin(member, number)
+        member.task = self._spawn(device, number)
+
+    def _begin(self, member: _Member, number: int) -> None:
+        """A device begins a round; it is known by now when it would leave."""
+        name, index = member.device.name, member.device.index
+        member.round = number
+        roll = self._rolls[number]
+        roll.began[name] = index
+        roll.busy[name] = None
+        self._set_leaving(member, self._presence.leaves_s(index, number, _now_s()))
+
+    def _set_leaving(self, member: _Member, when_s: float) -> None:
+        if member.leaves is not None:
+            member.leaves.cancel()
+            member.leaves = None
+        if when_s < float("inf"):
+            member.leaves = asyncio.get_running_loop().call_at(when_s, self._drop, member.device.name)
+
+    def _finished(self, me: Device, number: int) -> bool:
+        """A device has finished a round; true if it goes on with the next one."""
+        member, roll = self._members[me.name], self._rolls[number]
+        del roll.busy[me.name]
+        schedule = self._rounds.schedule
+        if schedule.aggregates_after(number):
+            self._holds[me.index] = number
+        last = number == schedule.rounds
+        stays = not last and (self._presence.everybody or not schedule.aggregates_after(number))
+        if stays:
+            self._begin(member, number + 1)
+        elif last:
+            self._set_leaving(member, float("inf"))
+        else:
+            self._part_with(member)
+        if not roll.busy and number == self._open:
+            self._close(number, me.name)
+        return stays
+
+    def _drop(self, name: str) -> None:
+        """A device goes in the middle of a round: it has left, or is given up."""
+        member = self._members[name]
+        number, roll = member.round, self._rolls[member.round]
+        del roll.busy[name]
+        roll.gone[name] = None
+        for received in roll.received.values():
+            received.pop(name, None)
+        self._holds[member.device.index] = -1
+        self._part_with(member)
+        if member.task is not None:
+            member.task.cancel()
+        if not roll.busy and number == self._open:
+            self._close(number, name)
+
+    def _part_with(self, member: _Member) -> None:
+        self._set_leaving(member, float("inf"))
+        del self._members[member.device.name]
+        self._transport.hang_up(member.device.name)
+        self._rounds.numerics.leave(member.device.index)
+
+    def _expire(self, number: int) -> None:
+        """A round has taken too long: give up all who have not finished it."""
+        for name in list(self._rolls[number].busy):
+            self._drop(name)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

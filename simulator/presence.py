@@ -1,0 +1,66 @@
+"""Who could take part in a round, and until when: availability, dropouts, and the draw of the participants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container, Iterable
+
+from devices.availability import ALWAYS, Availability, comes_s, dropout_s, leaves_s
+from simulator.streams import stream
+
+
+class Presence:
+    """The whole fleet by index. Whoever is never asked about costs nothing."""
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        seed: int,
+        availability: Callable[[int], Availability] = lambda _: ALWAYS,
+        dropouts_per_hour: Callable[[int], float] = lambda _: 0.0,
+        participants: int | None = None,
+        horizon_s: float = math.inf,
+    ) -> None:
+        """Take each device's availability and its dropouts; ``participants``: devices in a round, None for all.
+
+        Nothing beyond the horizon of the run is looked for.
+        """
+        self._size, self._availability, self._dropouts_per_hour = size, availability, dropouts_per_hour
+        self._participants, self._seed, self._horizon_s = participants or size, seed, horizon_s
+
+    @property
+    def everybody(self) -> bool:
+        """True if whoever is available takes part: nobody is drawn."""
+        return self._participants >= self._size
+
+    def pick(self, round: int, now_s: float, taken: Container[int], busy: int) -> list[int]:
+        """Who joins a round in which ``busy`` devices are already, in order of index; none of the ``taken`` ones."""
+        wanted = self._participants - busy
+        chosen: list[int] = []
+        for index in self._candidates(round) if wanted > 0 else ():
+            if index not in taken and self._availability(index).available(now_s):
+                chosen.append(index)
+                if len(chosen) == wanted:
+                    break
+        return sorted(chosen)
+
+    def next_s(self, now_s: float) -> float:
+        """When the next device will be available, at ``now_s`` or later; infinity if none is within the horizon."""
+        horizon_s = self._horizon_s
+        return min(comes_s(self._availability(index), now_s, horizon_s=horizon_s) for index in range(self._size))
+
+    def leaves_s(self, index: int, round: int, now_s: float) -> float:
+        """When a device that begins a round now would leave: it is no longer available, or drops out."""
+        when_s = leaves_s(self._availability(index), now_s, horizon_s=self._horizon_s)
+        per_hour = self._dropouts_per_hour(index)
+        if not per_hour:
+            return when_s
+        return min(when_s, now_s + dropout_s(stream(self._seed, "dropout", index, round), per_hour))
+
+    def _candidates(self, round: int) -> Iterable[int]:
+        """Everybody in turn, or in an order drawn for this round."""
+        if self.everybody:
+            return range(self._size)
+        order: list[int] = stream(self._seed, "participants", round).permutation(self._size).tolist()
+        return order
