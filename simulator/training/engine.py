@@ -20,7 +20,7 @@ from simulator.numerics import Loss, Ticket
 from simulator.training.adapters import Part, to_peft
 from simulator.training.bank import AdapterRows, ClientBank, Rows, initial_row
 from simulator.training.dropout import Masks
-from simulator.training.groups import Grouping, Sequences
+from simulator.training.groups import IGNORED, Grouping, Sequences
 from simulator.training.layout import Layout
 from simulator.training.model import Batch, Cohort, SplitModel
 from simulator.training.optim import Optimizer
@@ -135,6 +135,12 @@ class Engine:
         batches = [self.data.batch(ticket.device, ticket.round) for ticket in tickets]
         splits = [self.clients.splits[ticket.device] for ticket in tickets]
         positions = sum(batch.num_labels for batch in batches)
+        if not positions:
+            raise ValueError(
+                f"round {tickets[0].round}: no position of the batches of devices "
+                f"{', '.join(str(ticket.device) for ticket in tickets[:8])} has a label, so there is no loss; "
+                f"a label is >= 0, {IGNORED} is none"
+            )
         total, gradients = 0.0, dict[int, Tensor]()
         server_P = torch.zeros_like(self.server.global_row_P)
         for group in self.settings.grouping.groups(batches, splits):

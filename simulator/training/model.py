@@ -78,12 +78,11 @@ class SplitModel:
         self.model = model.eval().requires_grad_(False)
         self.config = model.config
         self.family = family_of(model.config)
+        self.family.tune(model)
         self.blocks: Sequence[nn.Module] = list(model.get_submodule(self.family.blocks))
         self.final_norm: nn.Module = self.family.norm(model)
         self.head_VD: Tensor = self.family.head(model)
         self.projections: list[dict[str, LoraProjection]] = [{} for _ in self.blocks]
-        for block in self.blocks:
-            self.family.tune(block)
         if regime.dropout:
             self._put_dropout()
 

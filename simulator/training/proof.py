@@ -44,7 +44,7 @@ def prove(
 ) -> Iterator[Finding]:
     """Compare one step of some of the fleet's devices, one of each split and rank, in two ways and two precisions.
 
-    split = whole: the engine's batched pass against unsplit Hugging Face GPT-2 with PEFT, client by client.
+    split = whole: the engine's batched pass against the unsplit Hugging Face model with PEFT, client by client.
     batched = one by one: the engine with all clients in one pass against a pass for each.
     """
     chosen = _different(splits, ranks)

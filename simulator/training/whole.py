@@ -38,6 +38,8 @@ class Whole:
         self._engine = engine
         # The q,v form is exactly a c_attn adapter of twice the rank whose B is block diagonal.
         layout, family = engine.client_layout, engine.model.family
+        if next(model.parameters()).dtype == torch.float64:
+            family.unround(model)
         ranks = {module: layout.rank * len(layout.pieces_of(module)) for module in layout.modules}
         config = LoraConfig(
             r=layout.rank,

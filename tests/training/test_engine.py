@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulator.training.groups import Grouping
+from simulator.training.groups import Grouping, Sequences
 from simulator.training.optim import AdamW
 
 EVERYWHERE = ("c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -160,6 +160,15 @@ def test_one_update_ends_where_the_whole_model_s_does_at_every_split(world, spli
     assert relative(engine.server.params(engine.server_rows)[0], server.detach()) < allowed
     for ours, row in zip(engine.bank.params(scene.rows), rows, strict=True):
         assert relative(ours, row.detach()) < allowed
+
+
+def test_a_cohort_without_any_label_is_refused(world):
+    engine = world([3, 3], [4, 4]).engine
+    batch = engine.data.batch(0, 0)
+    nothing = Sequences(batch.ids_RT, np.full_like(batch.labels_RT, -100))
+    engine.data.batch = lambda device, round: nothing
+    with pytest.raises(ValueError, match=r"round 2: no position of the batches of devices 0, 1 has a label"):
+        engine.server_step([engine.forward(device, 2) for device in (0, 1)])
 
 
 def test_who_came_first_does_not_change_an_average(world):

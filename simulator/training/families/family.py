@@ -42,8 +42,11 @@ class Family(Protocol):
     def frozen(self, projection: nn.Module) -> tuple[Tensor, Tensor | None]:
         """A projection's weight as [in, out] (a view) and its bias [out], if it has one."""
 
-    def tune(self, block: nn.Module) -> None:
+    def tune(self, model: PreTrainedModel) -> None:
         """Swap in faster parts that compute the same to rounding."""
+
+    def unround(self, model: PreTrainedModel) -> None:
+        """Swap in parts that compute in float64 in a float64 model, where Hugging Face's round to float32 inside."""
 
     def embed(self, model: PreTrainedModel, ids_RT: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Hidden states [R, T, D] in front of the first block, and what every block is called with beside them."""

@@ -54,10 +54,13 @@ class Gpt2:
         assert isinstance(projection.bias, Tensor)
         return projection.weight, projection.bias
 
-    def tune(self, block: nn.Module) -> None:
+    def tune(self, model: PreTrainedModel) -> None:
         """The tanh GELU in one kernel equals Hugging Face's NewGELU to rounding."""
-        assert isinstance(block.mlp, nn.Module)
-        block.mlp.act = nn.GELU(approximate="tanh")
+        for block in model.transformer.h:
+            block.mlp.act = nn.GELU(approximate="tanh")
+
+    def unround(self, model: PreTrainedModel) -> None:
+        """Nothing rounds inside."""
 
     def embed(self, model: PreTrainedModel, ids_RT: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Token plus position embeddings; a block needs nothing else."""

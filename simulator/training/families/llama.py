@@ -15,7 +15,7 @@ from simulator.training.layout import Piece
 
 
 class Llama:
-    """Implements `Family`. Hugging Face's norm and rotary angles compute in float32, also in a float64 model."""
+    """Implements `Family`. Rotary cosines and sines are computed in float32, also in a float64 model."""
 
     blocks = "model.layers"
     fan_in_fan_out = False
@@ -54,8 +54,18 @@ class Llama:
         assert isinstance(projection, nn.Linear)
         return projection.weight.t(), projection.bias
 
-    def tune(self, block: nn.Module) -> None:
-        """Nothing is swapped."""
+    def tune(self, model: PreTrainedModel) -> None:
+        """Torch's own root-mean-square norm is one operator, Hugging Face's six."""
+        self.unround(model)
+
+    def unround(self, model: PreTrainedModel) -> None:
+        """Hugging Face's norm goes through float32, where a difference in the last bit may tip a rounding."""
+        for path, module in list(model.named_modules()):
+            if path.endswith("norm") and hasattr(module, "variance_epsilon"):
+                norm = nn.RMSNorm(module.weight.shape[0], eps=module.variance_epsilon, device="meta")
+                norm.weight = module.weight
+                parent, _, name = path.rpartition(".")
+                setattr(model.get_submodule(parent), name, norm)
 
     def embed(self, model: PreTrainedModel, ids_RT: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Token embeddings; every block turns queries and keys by the same cosines and sines."""
