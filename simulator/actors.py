@@ -13,7 +13,7 @@ from devices.profile import Profile
 from devices.spread import speed_factors
 from simulator.messages import Kind, Message
 from simulator.record import ComputeRow, Record
-from simulator.serving import deal, exchange_bytes
+from simulator.serving import Serving, deal, exchange_bytes
 from simulator.streams import stream
 from simulator.transport import Transport
 from simulator.workload import SplitWorkload, server_work
@@ -97,14 +97,12 @@ class Actor:
 
 
 class Server(Actor):
-    """The server's GPUs, ``gpus`` equal machines: together in one pass over all batches, or each on its own."""
+    """The server's GPUs, some equal machines: together in one pass over all batches (`step`), or each on its own."""
 
-    def __init__(
-        self, gpus: int, interconnect_bps: float, machine: Machine, transport: Transport, record: Record
-    ) -> None:
-        """``interconnect_bps``: what each GPU can send to the next, in bits per second."""
+    def __init__(self, serving: Serving, machine: Machine, transport: Transport, record: Record) -> None:
+        """``machine`` is one of the GPUs."""
         super().__init__("server", machine, transport, record)
-        self.gpus, self.interconnect_bps = gpus, interconnect_bps
+        self.serving = serving
 
     async def step(self, round: int, costs: Sequence[SplitWorkload]) -> None:
         """Forward and backward of everybody's batches on all GPUs, data parallel; each GPU leaves a row.
@@ -112,10 +110,10 @@ class Server(Actor):
         They end together, when the slowest is done and the gradients of the server's adapters are added up.
         """
         loop = asyncio.get_running_loop()
-        hands = deal(costs, self.gpus)
+        hands = deal(costs, self.serving.gpus)
         works = [server_work(hand) for hand in hands]
         start_s = loop.time()
-        exchange_s = 8 * exchange_bytes(hands) / self.interconnect_bps
+        exchange_s = 8 * exchange_bytes(hands) / self.serving.interconnect_bps
         try:
             await asyncio.sleep(max(map(self.machine.seconds, works)) + exchange_s)
         finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,11 +95,26 @@ class Attendance:
     async def gather(self, me: Actor, kind: Kind, round: int) -> list[Message]:
         """The messages of a round, in order of arrival, once everybody who is still in it has sent one."""
         while not self._complete(kind, round):
-            message = await me.receive(kind)
-            roll = self._rolls.get(message.round)
-            if message.payload is not HUNG_UP and roll and message.sender in roll.began.keys() - roll.gone.keys():
-                roll.received[kind][message.sender] = message
+            self._note(kind, await me.receive(kind))
         return self.still_there(round, list(self._rolls[round].received[kind].values())) if round in self._rolls else []
+
+    async def arrivals(self, me: Actor, kind: Kind, round: int) -> AsyncIterator[Message]:
+        """The messages of a round as they come, until everybody who is still in it has sent one."""
+        told: set[str] = set()
+        while True:
+            received = self._rolls[round].received[kind] if round in self._rolls else {}
+            for sender in [sender for sender in received if sender not in told]:
+                told.add(sender)
+                yield received[sender]
+            if self._complete(kind, round):
+                return
+            self._note(kind, await me.receive(kind))
+
+    def _note(self, kind: Kind, message: Message) -> None:
+        """Keep what has come, in the roll of its round, unless its sender is gone."""
+        roll = self._rolls.get(message.round)
+        if message.payload is not HUNG_UP and roll and message.sender in roll.began.keys() - roll.gone.keys():
+            roll.received[kind][message.sender] = message
 
     def still_there(self, round: int, messages: Sequence[Message]) -> list[Message]:
         """Those whose senders have not gone since."""

@@ -10,9 +10,21 @@ cut, so GPUs beyond the number of batches stay idle. Not modelled: an exchange t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from simulator.queueing import Discipline, fifo
 from simulator.workload import SplitWorkload
 from simulator.workload.memory import FLOAT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """So many equal GPUs, what each sends to the next (bits per second), and how a queue before them is served."""
+
+    gpus: int = 1
+    interconnect_bps: float = 126e9
+    discipline: Discipline = fifo
+    window_s: float = 0.0
 
 
 def deal(costs: Sequence[SplitWorkload], gpus: int) -> list[list[SplitWorkload]]:

@@ -23,9 +23,11 @@ from simulator.energy import check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.presence import Presence
+from simulator.queueing import DISCIPLINES
 from simulator.record import Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Scenario
+from simulator.serving import Serving
 from simulator.transport import SimulatedTransport
 
 MOST_DEVICES: Final = 100_000
@@ -126,13 +128,19 @@ def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weigh
     )
     return Job(
         devices,
-        Server(scenario.server.count, scenario.server.interconnect, server, transport, record),
+        Server(_serving(scenario), server, transport, record),
         Actor("aggregator", aggregator, transport, record),
         numerics,
         rounds,
         Attendance(rounds, presence, devices, transport, timeout_s=training.timeout),
         weights,
     )
+
+
+def _serving(scenario: Scenario) -> Serving:
+    """How the server's machines share their work."""
+    server = scenario.server
+    return Serving(server.count, server.interconnect, DISCIPLINES[server.queue], server.window)
 
 
 async def _train(scenario: Scenario, job: Job) -> None:

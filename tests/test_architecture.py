@@ -19,7 +19,7 @@ LAYERS = [
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],
-    ["simulator.serving"],
+    ["simulator.queueing", "simulator.serving"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds",
      "simulator.presence", "simulator.calendar", "simulator.attendance"],
     ["simulator.energy"],

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from simulator.algorithms import splitlora
+from simulator.algorithms import splitlora, splitlora_queued
 from simulator.algorithms.job import Job
 
-ALGORITHMS: Final[dict[str, Callable[[Job], Awaitable[None]]]] = {"splitlora": splitlora.train}
+ALGORITHMS: Final[dict[str, Callable[[Job], Awaitable[None]]]] = {
+    "splitlora": splitlora.train,
+    "splitlora-queued": splitlora_queued.train,
+}

@@ -10,12 +10,13 @@ from typing import Final, TypeAlias, TypeVar
 
 from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
-from simulator.scenario.fields import DIGITS, Section, share, to_text, to_whole
+from simulator.scenario.fields import DIGITS, Section, quantity, share, to_text, to_whole
 from simulator.scenario.fields import targets as to_targets
 from simulator.scenario.groups import apportion
 from simulator.scenario.model import Lora, Model, Training
 from simulator.scenario.paths import HUB_NAME, MODELS, resolve_model
 from simulator.scenario.tree import Raw
+from simulator.scenario.units import DURATION
 from simulator.scenario.words import unknown
 from simulator.workload import TARGETS_OF, Outline, outline_of, shape_of, timed_targets
 
@@ -76,6 +77,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _availability(scenario)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
+    yield from _queue(scenario)
     yield from _fleet(scenario)
     if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
         yield ("data", "path"), "missing: source 'e2e' needs a folder with train and valid files, or a file"
@@ -200,6 +202,17 @@ def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
     for name in new.names("availability"):
         if name not in kept and name not in used:
             yield ("availability", name), unknown("class of availability", name, kept)
+
+
+def _queue(scenario: Lenient) -> Iterator[Unmet]:
+    """Settings of a queue that the algorithm does not have."""
+    if scenario.read(to_text, "algorithm", default="splitlora") == "splitlora-queued":
+        return
+    window_s = scenario.read(quantity(DURATION), "server", "window", default=0.0)
+    queue = scenario.read(to_text, "server", "queue", default="fifo")
+    for key, unset in (("queue", queue in (None, "fifo")), ("window", not window_s)):
+        if not unset:
+            yield ("server", key), "is read only with algorithm: splitlora-queued"
 
 
 def _group_names(scenario: Lenient) -> Iterator[Unmet]:

@@ -17,6 +17,7 @@ from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
 from simulator.scenario.fields import (
     Betas,
     Count,
+    Duration,
     ExistingPath,
     GroupName,
     Loss,
@@ -44,7 +45,7 @@ from simulator.scenario.memory import Memory
 from simulator.scenario.network import Network
 from simulator.scenario.paths import MODELS
 
-ALGORITHMS: Final = ("splitlora",)
+ALGORITHMS: Final = ("splitlora", "splitlora-queued")
 
 Algorithm = Annotated[str, BeforeValidator(one_of("algorithm", ALGORITHMS))]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
@@ -57,6 +58,9 @@ Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", 
 Dtype = Annotated[Literal["float32", "float64"], BeforeValidator(one_of("dtype", ("float32", "float64")))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
 
+Discipline = Annotated[
+    Literal["fifo", "shortest", "device"], BeforeValidator(one_of("discipline", ("fifo", "shortest", "device")))
+]
 Energy = Annotated[Literal["auto", "required"], BeforeValidator(one_of("energy", ("auto", "required")))]
 
 
@@ -155,9 +159,15 @@ class Server(Section):
 
     profile: ProfileName = Field(default="a100", description="device profile of the catalogue")
     speed: Positive = Field(default=1.0, description="factor on the profile's speed")
-    count: Count = Field(default=1, description="number of such machines; all take part in one pass, data parallel")
+    count: Count = Field(default=1, description="number of such machines: together in one pass, or each at the queue")
     interconnect: Rate = Field(
         default=126e9, description="what each of several machines sends to the next; PCI Express 3.0 x16 by default"
+    )
+    queue: Discipline = Field(
+        default="fifo", description="splitlora-queued: who is served first: fifo, shortest (job), device (number)"
+    )
+    window: Duration = Field(
+        default=0.0, description="splitlora-queued: time for others to come, for one pass over all who did"
     )
 
 
@@ -173,7 +183,9 @@ class Scenario(Section):
     name: ScenarioName = Field(default="scenario", description="name of the runs; the file's stem where absent")
     seed: Natural = Field(default=1, description="root of all random streams")
     horizon: Span = Field(default=365 * 86400.0, description="virtual time at which a run is given up")
-    algorithm: Algorithm = Field(default="splitlora", description="training algorithm")
+    algorithm: Algorithm = Field(
+        default="splitlora", description="splitlora, or splitlora-queued: a server step for each batch as it comes"
+    )
     model: Model = Field(default_factory=Model, description="the model and its cut")
     lora: Lora = Field(default_factory=Lora, description="the adapter")
     data: Data = Field(default_factory=Data, description="the data and their partition")
