@@ -67,7 +67,8 @@ REFUSED = [
     (("  rounds: 10", "  memory: 4"), "s.yaml:7: training.memory: 4 needs a unit, e.g. '4 MiB'"),
     # words
     (("seed: 7", "algorithm: splitlore"),
-     "s.yaml:2: algorithm: unknown algorithm 'splitlore'; did you mean 'splitlora'? (allowed: splitlora, splitlora-queued)"),
+     "s.yaml:2: algorithm: unknown algorithm 'splitlore'; did you mean 'splitlora'? "
+     "(allowed: splitlora, splitlora-queued)"),
     (("  rounds: 10", "  dtype: float16"),
      "s.yaml:7: training.dtype: unknown dtype 'float16'; did you mean 'float64'? (allowed: float32, float64)"),
     (("  rounds: 10", "  device: gpu"),
