@@ -76,11 +76,12 @@ class Network:
 
     Calls carry the absolute time in seconds, from 0 on, which must not go back nor pass a pending event without
     `advance`. Raises ValueError for unknown links, repeated or unknown ids, impossible sizes and impossible times.
-    Transfers that overlap on one connection are not queued: each takes a share of its own.
+    Transfers that overlap on one connection are not queued: each takes a share of its own. A mapping of links is not
+    copied: links that are added to it can be used from then on.
     """
 
     def __init__(self, links: Mapping[str, Link] | Iterable[Link], model: Tcp) -> None:
-        self._links = dict(links) if isinstance(links, Mapping) else {link.name: link for link in links}
+        self._links = links if isinstance(links, Mapping) else {link.name: link for link in links}
         self._model = model
         self._core = Flows(self._links)
         self._transfers: dict[Hashable, _Transfer] = {}

@@ -66,15 +66,11 @@ class Topology:
 
     def __post_init__(self) -> None:
         for name in self.access:
-            if name in _RESERVED or name.startswith("cell."):
-                raise ValueError(f"a device cannot be called {name!r}: links of that name belong to the network itself")
+            _check_name(name)
         for device, cell in self.cell_of.items():
-            if cell not in self.cells:
-                known = ", ".join(self.cells) or "none"
-                raise ValueError(f"device {device!r} sits in unknown cell {cell!r}{_guess(cell, self.cells)} ({known})")
+            self._check_cell(device, cell)
             if device not in self.access:
                 raise ValueError(f"cell {cell!r} holds unknown device {device!r}{_guess(device, self.access)}")
-
         wires = [
             *self.access.items(),
             ("backhaul", self.backhaul),
@@ -85,6 +81,28 @@ class Topology:
             if pipe is not None and pipe.airtime is not None:
                 raise ValueError(f"only a cell can be shared by airtime; {name!r} is none")
 
+    def join(self, device: str, pipe: Pipe, cell: str | None) -> None:
+        """Add a device, with its links, to those that are there from the beginning; ValueError as for these."""
+        _check_name(device)
+        if cell is not None:
+            self._check_cell(device, cell)
+        self._joined[device] = cell
+        self.links.update(self._access_links(device, pipe, cell))
+
+    @cached_property
+    def _joined(self) -> dict[str, str | None]:
+        """Devices with access, and the cells they are in."""
+        return {device: self.cell_of.get(device) for device in self.access}
+
+    def _check_cell(self, device: str, cell: str) -> None:
+        if cell not in self.cells:
+            known = ", ".join(self.cells) or "none"
+            raise ValueError(f"device {device!r} sits in unknown cell {cell!r}{_guess(cell, self.cells)} ({known})")
+
+    def _access_links(self, device: str, pipe: Pipe, cell: str | None) -> dict[str, Link]:
+        timed = cell is not None and self.cells[cell].airtime is not None
+        return {link.name: link for link in pipe.links(device, f"cell.{cell}" if timed else None)}
+
     @cached_property
     def links(self) -> dict[str, Link]:
         """Every link by name, such as ``phone-1.up``, ``cell.lte-2.down``, ``backhaul.up``, ``server.down``."""
@@ -94,9 +112,7 @@ class Topology:
         pipes += [(SERVER, self.server), (AGGREGATOR, self.aggregator)]
         links: dict[str, Link] = {}
         for device, pipe in self.access.items():
-            cell = self.cell_of.get(device)
-            timed = cell is not None and self.cells[cell].airtime is not None
-            links |= {link.name: link for link in pipe.links(device, f"cell.{cell}" if timed else None)}
+            links |= self._access_links(device, pipe, self.cell_of.get(device))
         return links | {link.name: link for name, pipe in pipes for link in pipe.links(name)}
 
     @cached_property
@@ -116,19 +132,24 @@ class Topology:
     def _find(self, sender: str, receiver: str) -> tuple[str, ...]:
         upwards = receiver in self.infrastructure
         device, far_end = (sender, receiver) if upwards else (receiver, sender)
-        if device not in self.access or far_end not in self.infrastructure:
-            wrong, known = (device, self.access) if far_end in self.infrastructure else (far_end, self.infrastructure)
+        if device not in self._joined or far_end not in self.infrastructure:
+            wrong, known = (device, self._joined) if far_end in self.infrastructure else (far_end, self.infrastructure)
             raise ValueError(
                 f"there is no route from {sender!r} to {receiver!r}: one must be a device, the other one of "
                 f"{SERVER!r} and {AGGREGATOR!r}{_guess(wrong, known)}"
             )
         places = [device]
-        if device in self.cell_of:
-            places.append(f"cell.{self.cell_of[device]}")
+        if (cell := self._joined[device]) is not None:
+            places.append(f"cell.{cell}")
         if self.backhaul:
             places.append("backhaul")
         places.append(far_end)
         return tuple(f"{place}.up" for place in places) if upwards else tuple(f"{p}.down" for p in reversed(places))
+
+
+def _check_name(device: str) -> None:
+    if device in _RESERVED or device.startswith("cell."):
+        raise ValueError(f"a device cannot be called {device!r}: links of that name belong to the network itself")
 
 
 def _guess(name: str, known: Iterable[str]) -> str:

@@ -113,7 +113,8 @@ class Attendance:
     def _note(self, kind: Kind, message: Message) -> None:
         """Keep what has come, in the roll of its round, unless its sender is gone."""
         roll = self._rolls.get(message.round)
-        if message.payload is not HUNG_UP and roll and message.sender in roll.began.keys() - roll.gone.keys():
+        here = roll is not None and message.sender in roll.began and message.sender not in roll.gone
+        if roll is not None and here and message.payload is not HUNG_UP:
             roll.received[kind][message.sender] = message
 
     def still_there(self, round: int, messages: Sequence[Message]) -> list[Message]:

@@ -6,13 +6,13 @@ fleet, and whoever was asked before, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 from devices.availability import ALWAYS, Availability, Both, Daily, Recorded, Sessions, read_trace
-from simulator.fleet import Member
+from simulator.fleet import Fleet
 from simulator.scenario import Scenario
 from simulator.streams import stream
 
@@ -22,10 +22,11 @@ MOST_KEPT: Final = 100_000  # devices whose availability is kept in memory; othe
 class Calendar:
     """The availability of a fleet by the devices' indices."""
 
-    def __init__(self, scenario: Scenario, crew: Sequence[Member]) -> None:
+    def __init__(self, scenario: Scenario, crew: Fleet) -> None:
         """Take who is in the fleet."""
         self._scenario, self._crew = scenario, crew
         self._class_of = {group.name: group.availability for group in scenario.groups}
+        self._some = any(self._class_of.values())
         self._traces: dict[str, list[Recorded]] = {
             name: read_trace(Path(given.trace), period_s=given.repeat)
             for name, given in scenario.availability.items()
@@ -35,34 +36,34 @@ class Calendar:
 
     def of(self, index: int) -> Availability:
         """When a device is there."""
-        return self._kept(index) if self._class_of[self._crew[index].group] else ALWAYS
+        return self._kept(index) if self._some and self._class_of[self._crew.place(index)[1]] else ALWAYS
 
     def dropouts_per_hour(self, index: int) -> float:
         """How often a device drops out while it is at work."""
-        name = self._class_of[self._crew[index].group]
+        name = self._class_of[self._crew.place(index)[1]] if self._some else None
         return self._scenario.availability[name].dropouts_per_hour if name else 0.0
 
     def _make(self, index: int) -> Availability:
-        member = self._crew[index]
-        name = self._class_of[member.group]
+        device, group, number = self._crew.place(index)
+        name = self._class_of[group]
         assert name is not None, "asked above"
-        parts = list(self._parts(name, member))
+        parts = list(self._parts(name, device, number))
         return parts[0] if len(parts) == 1 else Both(parts)
 
-    def _parts(self, name: str, member: Member) -> Iterator[Availability]:
+    def _parts(self, name: str, device: str, number: int) -> Iterator[Availability]:
         given, seed = self._scenario.availability[name], self._scenario.seed
         if charging := given.charging:
-            shift = float(stream(seed, "charging", member.name, "shift").standard_normal()) if charging.spread else 0.0
+            shift = float(stream(seed, "charging", device, "shift").standard_normal()) if charging.spread else 0.0
             yield Daily(
                 charging.start,
                 charging.end,
-                partial(stream, seed, "charging", member.name),
+                partial(stream, seed, "charging", device),
                 shift_s=charging.spread * shift - self._scenario.starts_at,
                 jitter_s=charging.jitter,
                 days=charging.days,
             )
         if given.sessions:
-            yield Sessions(given.sessions.on, given.sessions.off, stream(seed, "sessions", member.name))
+            yield Sessions(given.sessions.on, given.sessions.off, stream(seed, "sessions", device))
         if given.trace:
             users = self._traces[name]
-            yield users[member.number % len(users)]
+            yield users[number % len(users)]

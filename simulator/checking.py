@@ -31,7 +31,7 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
     from simulator.training.proof import prove  # noqa: PLC0415 -- loads torch
 
     crew = members(scenario)
-    findings = list(prove(scenario, [member.split for member in crew], [member.rank for member in crew], phase))
+    findings = list(prove(scenario, crew.splits, crew.ranks, phase))
     return {
         "name": scenario.name,
         "model": scenario.model.name,

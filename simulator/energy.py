@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from devices.energy import Radio, Spans, battery_percent
 from devices.profile import Profile
 from netmodels.catalog import LinkClass
-from simulator.fleet import Member
+from simulator.fleet import Fleet
 from simulator.links import radio_class
 from simulator.record import ComputeRow, MessageRow, RoundRow
 from simulator.scenario import Group, Scenario
@@ -106,24 +106,43 @@ class _Used:
         return math.fsum(self.joules.values())
 
 
-def meter_of(scenario: Scenario, crew: Iterable[Member]) -> Meter:
-    """The meter of a run: a consumer for every device that takes part, for the server and for the aggregator."""
+def meter_of(scenario: Scenario, fleet: Fleet) -> Meter:
+    """The meter of a run: a consumer for every device that does something, for the server and for the aggregator."""
     by_group = figures(scenario)
+
+    def find(name: str) -> Consumer | None:
+        group = fleet.group_of(name)
+        return None if group is None else Consumer(name, group, by_group[group])
+
     others = {
         "server": figures_of(scenario.find_profile(scenario.server.profile), None, units=scenario.server.count),
         "aggregator": figures_of(scenario.find_profile(scenario.aggregator.profile), None),
     }
     return Meter(
-        [Consumer(member.name, member.group, by_group[member.group]) for member in crew],
+        [Consumer(fleet.first_of(group), group, by_group[group]) for group in fleet.sizes],
         [Consumer(name, name, each) for name, each in others.items()],
+        find=find,
+        sizes=fleet.sizes,
     )
 
 
 class Meter:
     """Counts the joules of a run; see `simulator.record.Metered`, which it is."""
 
-    def __init__(self, devices: Iterable[Consumer], others: Iterable[Consumer] = ()) -> None:
-        """Take the devices of the fleet, and the machines that are nobody's battery (server, aggregator)."""
+    def __init__(
+        self,
+        devices: Iterable[Consumer],
+        others: Iterable[Consumer] = (),
+        *,
+        find: Callable[[str], Consumer | None] = lambda _: None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        """Take devices of the fleet, and the machines that are nobody's battery (server, aggregator).
+
+        Devices that are not among them are found by name when they first do something. ``sizes`` has the number of
+        devices of each group, for means over all; None: there are no others.
+        """
+        self._find, self._sizes = find, sizes or {}
         self._devices = {each.name: _Used(each) for each in devices}
         self._others = {each.name: _Used(each) for each in others}
         self._of_round: defaultdict[int, float] = defaultdict(float)
@@ -131,7 +150,7 @@ class Meter:
 
     def compute(self, row: ComputeRow) -> float:
         """Joules of a computation; nan if its actor's power is unknown."""
-        used = self._devices.get(row.actor) or self._others.get(row.actor)
+        used = self._others.get(row.actor) or self._device(row.actor)
         if used is None:
             return UNKNOWN
         span_s = row.end_s - row.start_s
@@ -149,7 +168,7 @@ class Meter:
         given up costs its time alone: how many bytes had left is not in its row.
         """
         up = row.direction == "up"
-        used = self._devices.get(row.sender if up else row.receiver)
+        used = self._device(row.sender if up else row.receiver)
         if used is None:
             return UNKNOWN
         energy_j = self._radio_j(used, row, up)
@@ -184,7 +203,14 @@ class Meter:
 
     def used_j(self, device: str) -> float:
         """What a device has used up to the last row about it; nan if a figure of it is unknown."""
-        return self._devices[device].total_j
+        used = self._device(device)
+        return UNKNOWN if used is None else used.total_j
+
+    def _device(self, name: str) -> _Used | None:
+        """What a device has used; None for whoever is no device."""
+        if name not in self._devices and (consumer := self._find(name)) is not None:
+            self._devices[name] = _Used(consumer)
+        return self._devices.get(name)
 
     def summary(self) -> dict[str, Any]:
         """``energy_j``, ``battery_percent`` and ``energy_unknown`` of summary.json; what is unknown is None."""
@@ -197,7 +223,9 @@ class Meter:
                 **{name: _parts([used]) for name, used in self._others.items()},
                 "by_group": {name: _parts(members) for name, members in groups.items()},
             },
-            "battery_percent": {name: _battery(members) for name, members in groups.items()},
+            "battery_percent": {
+                name: _battery(members, self._sizes.get(name, len(members))) for name, members in groups.items()
+            },
             "energy_unknown": {
                 name: list(members[0].consumer.figures.missing)
                 for name, members in groups.items()
@@ -218,13 +246,16 @@ def _parts(members: Iterable[_Used]) -> dict[str, float | None]:
     return {part: _known(value) for part, value in sums.items()}
 
 
-def _battery(members: Sequence[_Used]) -> dict[str, Any] | None:
-    """Mean and most used per cent of a full battery, and whose that is; None where battery or energy is unknown."""
+def _battery(members: Sequence[_Used], size: int) -> dict[str, Any] | None:
+    """Mean (over a group of that size) and most used per cent of a full battery, and whose that is.
+
+    None where battery or energy is unknown.
+    """
     capacity_wh = members[0].consumer.figures.battery_wh
     if math.isnan(capacity_wh) or any(math.isnan(used.total_j) for used in members):
         return None
     most = max(members, key=lambda used: used.total_j)
-    mean_j = math.fsum(used.total_j for used in members) / len(members)
+    mean_j = math.fsum(used.total_j for used in members) / size
     return {
         "mean": battery_percent(mean_j, capacity_wh),
         "most": battery_percent(most.total_j, capacity_wh),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from devices.heat import NEVER, Throttle, throttle_of
 from devices.profile import Profile
@@ -38,54 +43,150 @@ class Member:
     cell: str | None
 
 
-def members(scenario: Scenario, placed: Sequence[Placement] | None = None) -> list[Member]:
-    """Every device that takes part, in the order of the groups, with the split it can hold.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """The devices of one group that take part: what they have in common, and what each has drawn."""
 
-    Speeds and rates are drawn from streams named after the group, one draw per device in turn: changing one group, or
-    appending devices to it, leaves everybody else's speed and rates as they were. So does dropping one for want of
-    memory, and it keeps its place in its cell.
+    group: Group
+    first: int  # index of the first one
+    profile: Profile
+    throttle: Throttle
+    split: int
+    speeds: NDArray[np.float64]
+    pipe: Callable[[int], Pipe]
+    cells: Sequence[str]  # of its kind of cell; devices are dealt out in turn
+    dealt: int  # devices of earlier groups in these cells
+
+    def name(self, number: int) -> str:
+        """``group`` if it is the only one, else ``group-07``."""
+        group, digits = self.group, len(str(self.group.count))
+        return group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}"
+
+
+class Fleet(Sequence[Member]):
+    """Every device that takes part, in the order of the groups, with the split it can hold; each made when asked for.
+
+    Kept are arrays: speeds and what the links draw, some ten numbers a device. Speeds and rates are drawn from streams
+    named after the group, one draw per device in turn: changing one group, or appending devices to it, leaves
+    everybody else's speed and rates as they were. So does dropping one for want of memory, and it keeps its place in
+    its cell.
     """
-    return list(_members(scenario, placements(scenario) if placed is None else placed))
+
+    def __init__(self, scenario: Scenario, placed: Sequence[Placement]) -> None:
+        """Draw the arrays of all groups that take part."""
+        self._kinds = list(_kinds(scenario, placed))
+        self._ends = [kind.first + kind.group.count for kind in self._kinds]
+        self._by_group = {kind.group.name: kind for kind in self._kinds}
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Member]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | list[Member]:
+        """Make a device, or several; equal ones for equal indices."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} devices, none has index {index}")
+        kind, number = self._locate(index % len(self))
+        cells = kind.cells
+        return Member(
+            kind.first + number,
+            kind.name(number),
+            kind.group.name,
+            number,
+            kind.profile,
+            float(kind.speeds[number]) * (1 - kind.group.background),
+            kind.group.jitter,
+            kind.throttle,
+            kind.split,
+            kind.group.rank,
+            kind.pipe(number),
+            cells[(kind.dealt + number) % len(cells)] if cells else None,
+        )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Devices of each group that takes part, by its name."""
+        return {kind.group.name: kind.group.count for kind in self._kinds}
+
+    @property
+    def kinds(self) -> list[tuple[int, int, int]]:
+        """Split, rank and number of devices of each group that takes part, in order."""
+        return [(kind.split, kind.group.rank, kind.group.count) for kind in self._kinds]
+
+    @property
+    def splits(self) -> list[int]:
+        """The split of every device."""
+        return [split for split, _, count in self.kinds for _ in range(count)]
+
+    @property
+    def ranks(self) -> list[int]:
+        """The LoRA rank of every device."""
+        return [rank for _, rank, count in self.kinds for _ in range(count)]
+
+    def place(self, index: int) -> tuple[str, str, int]:
+        """Name, group and number in the group of a device, without making it."""
+        kind, number = self._locate(index)
+        return kind.name(number), kind.group.name, number
+
+    def first_of(self, group: str) -> str:
+        """The name of a group's first device."""
+        return self._by_group[group].name(0)
+
+    def group_of(self, name: str) -> str | None:
+        """The group of the device of that name; None where there is no such device."""
+        if name in self._by_group:
+            return name
+        group = name.rpartition("-")[0]
+        return group if group in self._by_group else None
+
+    def _locate(self, index: int) -> tuple[_Kind, int]:
+        kind = self._kinds[bisect_right(self._ends, index)]
+        return kind, index - kind.first
 
 
-def _members(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[Member]:
-    index, dealt = 0, Counter[str]()
+def members(scenario: Scenario, placed: Sequence[Placement] | None = None) -> Fleet:
+    """Every device that takes part; see `Fleet`."""
+    return Fleet(scenario, placements(scenario) if placed is None else placed)
+
+
+def _kinds(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[_Kind]:
+    first, dealt = 0, Counter[str]()
     for place in placed:
         group = place.group
+        before = dealt[group.cell or ""]
+        dealt[group.cell or ""] += group.count
+        if place.split is None:
+            continue
         profile = scenario.find_profile(group.profile)
-        throttle = throttle_of(profile) if group.heat else NEVER
-        pipes = access_pipes(scenario, group)
-        speeds = speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread)
-        digits = len(str(group.count))
-        for number in range(group.count):
-            cell = _cell_name(scenario, group, dealt)
-            if place.split is None:
-                continue
-            yield Member(
-                index,
-                group.name if group.count == 1 else f"{group.name}-{number + 1:0{digits}d}",
-                group.name,
-                number,
-                profile,
-                float(speeds[number]) * (1 - group.background),
-                group.jitter,
-                throttle,
-                place.split,
-                group.rank,
-                pipes[number],
-                cell,
-            )
-            index += 1
+        yield _Kind(
+            group,
+            first,
+            profile,
+            throttle_of(profile) if group.heat else NEVER,
+            place.split,
+            speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread),
+            access_pipes(scenario, group),
+            _cell_names(group.cell, scenario.network.cells[group.cell].count) if group.cell else (),
+            before,
+        )
+        first += group.count
 
 
-def topology(scenario: Scenario, fleet: list[Member]) -> Topology:
-    """The links between the fleet, the server and the aggregation server."""
+def topology(scenario: Scenario) -> Topology:
+    """The links of the network without devices; each is added when it first takes part (`Topology.join`)."""
     network = scenario.network
     cells = {name: _pipe(cell) for kind, cell in network.cells.items() for name in _cell_names(kind, cell.count)}
     return Topology(
-        access={member.name: member.access for member in fleet},
+        access={},
         cells=cells,
-        cell_of={member.name: member.cell for member in fleet if member.cell is not None},
+        cell_of={},
         backhaul=_pipe(network.backhaul) if network.backhaul else None,
         server=_pipe(network.server),
         aggregator=_pipe(network.aggregator),
@@ -99,12 +200,3 @@ def _pipe(pair: Pair) -> Pipe:
 
 def _cell_names(kind: str, count: int) -> list[str]:
     return [kind] if count == 1 else [f"{kind}-{number + 1}" for number in range(count)]
-
-
-def _cell_name(scenario: Scenario, group: Group, dealt: Counter[str]) -> str | None:
-    """The cell of the group's next device: equal cells of one kind are dealt out in turn, over all groups."""
-    if group.cell is None:
-        return None
-    names = _cell_names(group.cell, scenario.network.cells[group.cell].count)
-    dealt[group.cell] += 1
-    return names[(dealt[group.cell] - 1) % len(names)]

@@ -6,7 +6,7 @@ one, leaves everybody's links as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,18 +29,19 @@ _DIRECTION_OF: Final[Mapping[Way, Direction]] = {"up": UP, "down": DOWN}
 _SEEDS: Final = 2**63
 
 Draw = partial[np.random.Generator]  # the stream of a name, for this group
+Made = Callable[[int], Capacity]  # the capacity of the device with that number
 
 
-def access_pipes(scenario: Scenario, group: Group) -> list[Pipe]:
-    """The access links of a group's devices, in order.
+def access_pipes(scenario: Scenario, group: Group) -> Callable[[int], Pipe]:
+    """The access link of a group's device by its number in the group; numbers are drawn for all, links made if asked.
 
-    Raises ValueError for what only a draw can show: a phone so far away that nothing reaches it.
+    Raises ValueError for what only a draw can show, when the link is made: a phone so far away that nothing reaches it.
     """
     access = scenario.network.access[group.access]
     draw = partial(_group_stream, scenario.seed, group.name)
-    ups, downs = (_capacities(way, scenario, access, group.count, draw) for way in _STREAM_OF)
-    latencies_s = _latencies_s(scenario, access, group.count, draw)
-    return [Pipe(up, down, latency_s, access.loss) for up, down, latency_s in zip(ups, downs, latencies_s, strict=True)]
+    up, down = (_capacities(way, scenario, access, group.count, draw) for way in _STREAM_OF)
+    latency_s = _latencies_s(scenario, access, group.count, draw)
+    return lambda number: Pipe(up(number), down(number), latency_s(number), access.loss)
 
 
 def link_class(scenario: Scenario, access: Access) -> LinkClass | None:
@@ -64,7 +65,7 @@ def _group_stream(seed: int, group: str, name: str) -> np.random.Generator:
     return stream(seed, name, group)
 
 
-def _capacities(way: Way, scenario: Scenario, access: Access, count: int, draw: Draw) -> Iterable[Capacity]:
+def _capacities(way: Way, scenario: Scenario, access: Access, count: int, draw: Draw) -> Made:
     given_bps = access.up if way == "up" else access.down
     if given_bps is not None:
         return _spread(given_bps, access, way, count, draw)
@@ -77,63 +78,65 @@ def _capacities(way: Way, scenario: Scenario, access: Access, count: int, draw: 
     return _of_wireless(access.wireless, way, count, draw)
 
 
-def _spread(median_bps: float, access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
-    return [Constant(median_bps * float(factor)) for factor in _factors(access, way, count, draw)]
+def _spread(median_bps: float, access: Access, way: Way, count: int, draw: Draw) -> Made:
+    factors = _factors(access, way, count, draw)
+    return lambda number: Constant(median_bps * float(factors[number]))
 
 
 def _factors(access: Access, way: Way, count: int, draw: Draw) -> NDArray[np.float64]:
     return speed_factors(draw(_STREAM_OF[way]), count, access.spread)
 
 
-def _of_class(link: LinkClass, access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
+def _of_class(link: LinkClass, access: Access, way: Way, count: int, draw: Draw) -> Made:
     rates = link.known("up_bps" if way == "up" else "down_bps")
     if access.vary == "ar1":
         lag1 = link.known("up_lag1" if way == "up" else "down_lag1")
-        return [ar1(rates, lag1, seed) for seed in _seeds(draw(_STREAM_OF[way]), count)]
+        seeds = _seeds(draw(_STREAM_OF[way]), count)
+        return lambda number: ar1(rates, lag1, int(seeds[number]))
     if len(rates.levels) == 1:
         return _spread(rates.median, access, way, count, draw)
-    return [Constant(float(bps)) for bps in rates.at(draw(_STREAM_OF[way]).random(count))]
+    drawn_bps = rates.at(draw(_STREAM_OF[way]).random(count))
+    return lambda number: Constant(float(drawn_bps[number]))
 
 
-def _of_trace(traces: tuple[Trace, ...], access: Access, way: Way, count: int, draw: Draw) -> list[Capacity]:
+def _of_trace(traces: tuple[Trace, ...], access: Access, way: Way, count: int, draw: Draw) -> Made:
     """Recordings dealt out in turn; both directions of a device begin at the same place."""
     places = draw("offset").random(count)
-    capacities: list[Capacity] = []
-    for number, place in enumerate(places):
+
+    def make(number: int) -> Capacity:
         trace = traces[number % len(traces)]
         longest_s = max(steps.period_s or 0.0 for steps in (trace.up, trace.down) if steps is not None)
-        offset_s = float(place) * longest_s if access.offset is None else access.offset
-        capacities.append(Shifted(trace.way(way), offset_s))
-    return capacities
+        offset_s = float(places[number]) * longest_s if access.offset is None else access.offset
+        return Shifted(trace.way(way), offset_s)
+
+    return make
 
 
-def _of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> list[Capacity]:
+def _of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> Made:
     """Both directions of a device lose the same on the way; their fading is independent."""
     distances = distances_m(draw("distance").random(count), wireless.radius)
     shadowing_db = wireless.shadowing * draw("shadowing").standard_normal(count)
     seeds = _seeds(draw(_STREAM_OF[way]), count)
-    return [
-        channel(
-            _DIRECTION_OF[way],
-            path_loss_db(float(distance_m)) + float(shadow_db) + wireless.margin,
-            wireless.bandwidth,
-            coherence_s=wireless.coherence,
-            seed=seed,
-        )
-        for distance_m, shadow_db, seed in zip(distances, shadowing_db, seeds, strict=True)
-    ]
+    return lambda number: channel(
+        _DIRECTION_OF[way],
+        path_loss_db(float(distances[number])) + float(shadowing_db[number]) + wireless.margin,
+        wireless.bandwidth,
+        coherence_s=wireless.coherence,
+        seed=int(seeds[number]),
+    )
 
 
-def _latencies_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> list[float]:
-    if access.latency is not None:
-        return [access.latency] * count
+def _latencies_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> Callable[[int], float]:
+    if (latency_s := access.latency) is not None:
+        return lambda _: latency_s
     link = link_class(scenario, access)
     assert link is not None, "a scenario that was loaded says what every latency is"
-    return [float(rtt_s) / 2 for rtt_s in link.known("rtt_s").at(draw("round trip").random(count))]
+    rtt_s = link.known("rtt_s").at(draw("round trip").random(count))
+    return lambda number: float(rtt_s[number]) / 2
 
 
-def _seeds(generator: np.random.Generator, count: int) -> list[int]:
-    return [int(seed) for seed in generator.integers(_SEEDS, size=count)]
+def _seeds(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    return generator.integers(_SEEDS, size=count)
 
 
 def _sources(scenario: Scenario, access: Access) -> dict[str, str]:

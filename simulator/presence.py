@@ -62,5 +62,4 @@ class Presence:
         """Everybody in turn, or in an order drawn for this round."""
         if self.everybody:
             return range(self._size)
-        order: list[int] = stream(self._seed, "participants", round).permutation(self._size).tolist()
-        return order
+        return map(int, stream(self._seed, "participants", round).permutation(self._size))

@@ -13,12 +13,13 @@ from devices.memory import Demand, check_fleet
 from netmodels.network import Network
 from netmodels.tcp import MODELS
 from simulator import clock, fleet
-from simulator.actors import Actor, Device, Jitter, Machine, Server
+from simulator.actors import Actor, Machine, Server
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
 from simulator.attendance import Attendance
 from simulator.calendar import Calendar
+from simulator.crew import Crew
 from simulator.energy import check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
@@ -30,7 +31,10 @@ from simulator.scenario import Scenario
 from simulator.serving import Serving
 from simulator.transport import SimulatedTransport
 
-MOST_DEVICES: Final = 100_000
+MOST_AT_ONCE: Final = 100_000
+MOST_EXAMPLES: Final = 2_000_000
+"""Every device's examples are written and encoded before training, also of those who never take part: 64 positions of
+one take 512 bytes, 2 million 1 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,12 @@ def check_feasible(scenario: Scenario) -> None:
     Raises ValueError; `devices.memory.DoesNotFit` where the bytes of the server do not suffice, or those of a device
     and ``memory.on_oom`` knows no way out.
     """
-    if scenario.fleet_size > MOST_DEVICES:
-        raise ValueError(f"devices: at most {MOST_DEVICES:,} can be simulated one by one, got {scenario.fleet_size:,}")
+    at_once = scenario.training.participants or scenario.fleet_size
+    if at_once > MOST_AT_ONCE:
+        raise ValueError(
+            f"devices: at most {MOST_AT_ONCE:,} can take part in a round, got {at_once:,}; draw fewer of them with "
+            f"training.participants"
+        )
     check_known(scenario)
     needs = [
         workload(scenario, split=place.split, rank=place.group.rank).server_memory
@@ -59,6 +67,16 @@ def check_feasible(scenario: Scenario) -> None:
     ]
     largest = max(needs, key=lambda need: sum(need.values()))
     check_fleet([Demand(name="server", profile=scenario.find_profile(scenario.server.profile), need=largest)])
+
+
+def _check_data(scenario: Scenario) -> None:
+    """Refuse to train a population whose data would be made whole; timing one needs none."""
+    examples = scenario.fleet_size * scenario.data.samples_per_device
+    if examples > MOST_EXAMPLES:
+        raise ValueError(
+            f"data.samples_per_device: training makes all {examples:,} examples of the fleet first, "
+            f"at most {MOST_EXAMPLES:,}; lower it or the number of devices, or run with --timing-only"
+        )
 
 
 def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
@@ -70,56 +88,51 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     started = time.perf_counter()
     check_feasible(scenario)
     placed = placements(scenario)
-    crew = fleet.members(scenario, placed)
-    left_out = scenario.fleet_size - len(crew)
-    meter = meter_of(scenario, crew)
+    everybody = fleet.members(scenario, placed)
+    left_out = scenario.fleet_size - len(everybody)
+    meter = meter_of(scenario, everybody)
     record = Record(observers, meter)
     if timing_only:
         numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
-        weights = [1.0] * len(crew)
+        weights: Sequence[float] = [1.0] * len(everybody)
     else:
+        _check_data(scenario)
         record.phase("loading torch")
         from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
 
-        built = build(scenario, [member.split for member in crew], [member.rank for member in crew], record.phase)
+        built = build(scenario, everybody.splits, everybody.ranks, record.phase)
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
-    job = _job(scenario, crew, numerics, weights, record)
-    job.rounds.begin(len(crew), dropped=left_out)
+    job = _job(scenario, everybody, numerics, weights, record)
+    job.rounds.begin(len(everybody), dropped=left_out)
     clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     summary = _summary(scenario, record, time.perf_counter() - started)
-    summary |= {"devices": len(crew), "out_of_memory": out_of_memory(placed), **meter.summary()}
-    of_each = crew if scenario.training.export == "clients" else []
+    summary |= {"devices": len(everybody), "out_of_memory": out_of_memory(placed), **meter.summary()}
+    of_each = everybody if scenario.training.export == "clients" else []
     own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
     return Outcome(record, summary, numerics.export(), own)
 
 
-def _job(scenario: Scenario, crew: list[fleet.Member], numerics: Numerics, weights: list[float], record: Record) -> Job:
-    """The parties of one training job, wired to the network."""
-    routes = fleet.topology(scenario, crew)
+def _job(
+    scenario: Scenario, everybody: fleet.Fleet, numerics: Numerics, weights: Sequence[float], record: Record
+) -> Job:
+    """The parties of one training job, wired to the network.
+
+    Where everybody takes part all devices are made now, so that what is wrong with one is known before the run begins.
+    """
+    routes = fleet.topology(scenario)
     transport = SimulatedTransport(Network(routes.links, MODELS[scenario.network.model]), routes, record)
-    costs = {
-        key: workload(scenario, split=key[0], rank=key[1]) for key in {(member.split, member.rank) for member in crew}
-    }
-    devices = [
-        Device(
-            member.index,
-            member.name,
-            Machine(member.profile, member.speed, member.throttle, Jitter(member.jitter, scenario.seed, member.name)),
-            costs[member.split, member.rank],
-            transport=transport,
-            record=record,
-        )
-        for member in crew
-    ]
+    devices = Crew(scenario, everybody, routes, transport=transport, record=record)
+    if scenario.training.participants is None:
+        list(devices)
     server = Machine(scenario.find_profile(scenario.server.profile), scenario.server.speed)
     aggregator = Machine(scenario.find_profile(scenario.aggregator.profile))
     training = scenario.training
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
     rounds = Rounds(schedule, numerics, record)
-    calendar = Calendar(scenario, crew)
+    calendar = Calendar(scenario, everybody)
     presence = Presence(
-        len(crew),
+        len(everybody),
         seed=scenario.seed,
         availability=calendar.of,
         dropouts_per_hour=calendar.dropouts_per_hour,

@@ -58,7 +58,9 @@ def test_a_computation_that_is_broken_off_has_heated_the_device_only_so_far():
         await actor.compute("short", 1, SECOND)
 
     clock.run(work(), horizon_s=1e9)
-    (row,) = record.computes
+    broken, row = record.computes
+    assert broken.end_s == 0.5
+    assert 0 < broken.flops < 1e14
     assert row.end_s - row.start_s == pytest.approx(HOT.seconds(1.0, 1 - math.exp(-0.5 / 100)), rel=1e-12)
 
 

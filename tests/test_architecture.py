@@ -21,7 +21,7 @@ LAYERS = [
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],
     ["simulator.queueing", "simulator.serving"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds",
-     "simulator.presence", "simulator.calendar", "simulator.attendance"],
+     "simulator.presence", "simulator.calendar", "simulator.crew", "simulator.attendance"],
     ["simulator.energy"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
