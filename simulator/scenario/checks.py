@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
-from simulator.scenario.fields import DIGITS, Section, quantity, share, to_text, to_whole
+from simulator.scenario.fields import DIGITS, Section, betas, quantity, share, to_number, to_text, to_whole
 from simulator.scenario.fields import targets as to_targets
 from simulator.scenario.groups import apportion
 from simulator.scenario.model import Lora, Model, Training
@@ -72,6 +72,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     """Everything that one section demands of another, and that does not hold."""
     scenario = Lenient(raw)
     yield from _model_bounds(scenario, base_folder)
+    yield from _optimizer(scenario)
     yield from _links(scenario)
     yield from access_findings(scenario, base_folder)
     yield from _availability(scenario)
@@ -147,6 +148,25 @@ def _targets(scenario: Lenient, name: str, model: Outline) -> Iterator[Unmet]:
         timed_targets(targets)
     except ValueError as error:
         yield ("lora", "targets"), str(error)
+
+
+def _optimizer(scenario: Lenient) -> Iterator[Unmet]:
+    """Settings of the other optimizer, which would silently do nothing, and a warm-up that never ends."""
+    rule = scenario.read(to_text, "training", "optimizer", default="adamw")
+    readers: dict[str, tuple[Callable[[object], object], str]] = {
+        "betas": (betas, "adamw"),
+        "epsilon": (to_number, "adamw"),
+        "momentum": (share, "sgd"),
+    }
+    for key, (read, owner) in readers.items():
+        default = Training.model_fields[key].default
+        value = scenario.read(read, "training", key, default=default)
+        if value is not None and value != default and rule in {"adamw", "sgd"} and rule != owner:
+            yield ("training", key), f"is read only by {owner}; the optimizer is {rule}"
+    rounds = scenario.read(to_whole, "training", "rounds", default=_default(Training, "rounds"))
+    warmup = scenario.read(to_whole, "training", "warmup", default=0)
+    if rounds is not None and warmup is not None and warmup >= rounds >= 1:
+        yield ("training", "warmup"), f"must be below the {rounds} rounds, got {warmup}"
 
 
 def _everywhere(scenario: Lenient, path: KeyPath, default: int) -> dict[KeyPath, int | None]:

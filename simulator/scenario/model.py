@@ -55,7 +55,13 @@ Partition = Annotated[Literal["iid", "dirichlet"], BeforeValidator(one_of("parti
 Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
 Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
-Dtype = Annotated[Literal["float32", "float64"], BeforeValidator(one_of("dtype", ("float32", "float64")))]
+DTYPES: Final = ("float32", "bfloat16", "tf32", "float64")
+Dtype = Annotated[Literal["float32", "bfloat16", "tf32", "float64"], BeforeValidator(one_of("dtype", DTYPES))]
+Rule = Annotated[Literal["adamw", "sgd"], BeforeValidator(one_of("optimizer", ("adamw", "sgd")))]
+SCHEDULES: Final = ("constant", "linear", "cosine")
+Schedule = Annotated[Literal["constant", "linear", "cosine"], BeforeValidator(one_of("schedule", SCHEDULES))]
+MOMENTS: Final = ("keep", "reset", "average")
+Moments = Annotated[Literal["keep", "reset", "average"], BeforeValidator(one_of("moments", MOMENTS))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
 
 Discipline = Annotated[
@@ -76,6 +82,7 @@ class Model(Section):
     split: Natural = Field(default=3, description="number of blocks on the device, 0 up to all")
     tokenizer: ExistingPath | None = Field(default=None, description="folder with tokenizer.json; null: the model's")
     init: Init = Field(default="pretrained", description="where the base weights come from")
+    dropout: Loss = Field(default=0.0, description="dropout of the base, behind the embedding and in every block")
 
 
 class Lora(Section):
@@ -87,6 +94,7 @@ class Lora(Section):
     )
     rank: Count = Field(default=8, description="rank of the update, at most the model's width")
     alpha: Positive = Field(default=16.0, description="scale of the update; it is multiplied by alpha / rank")
+    dropout: Loss = Field(default=0.0, description="dropout of the adapters' input")
     init: ExistingPath | None = Field(
         default=None,
         description="folder of a PEFT checkpoint to start from; null: fresh adapters, without effect",
@@ -116,10 +124,16 @@ class Training(Section):
     rounds: Count = Field(default=50, description="global rounds")
     batch: Count = Field(default=4, description="sequences per device and round")
     tokens: Tokens = Field(default=64, description="positions per sequence, at most the model's")
-    learning_rate: Positive = Field(default=2e-3, description="AdamW's learning rate")
-    weight_decay: NonNegative = Field(default=0.01, description="AdamW's decoupled weight decay")
+    optimizer: Rule = Field(default="adamw", description="adamw, or sgd")
+    learning_rate: Positive = Field(default=2e-3, description="the optimizer's learning rate, before the schedule")
+    schedule: Schedule = Field(default="constant", description="learning rate over the rounds, behind the warm-up")
+    warmup: Natural = Field(default=0, description="rounds in which the learning rate grows from 0, fewer than all")
+    clip: NonNegative = Field(default=0.0, description="largest norm of a client's gradient; 0: none")
+    weight_decay: NonNegative = Field(default=0.01, description="AdamW's decoupled decay, or SGD's")
     betas: Betas = Field(default=(0.9, 0.999), description="AdamW's decay rates")
     epsilon: Positive = Field(default=1e-6, description="AdamW's epsilon")
+    momentum: Loss = Field(default=0.0, description="SGD's momentum")
+    moments: Moments = Field(default="keep", description="a device's moments when it takes the average")
     aggregate_every: Count = Field(default=5, description="rounds between two averages of the device adapters")
     weights: Weights = Field(default="data", description="averaging weights: numbers of examples, or equal")
     participants: Count | None = Field(
@@ -130,9 +144,11 @@ class Training(Section):
     )
     evaluate_every: Count = Field(default=5, description="rounds between two validations")
     export: Export = Field(default="global", description="adapters that are kept: the average, or also every device's")
-    dtype: Dtype = Field(default="float32", description="precision of the numerics")
+    dtype: Dtype = Field(default="float32", description="precision of the base; adapters: at least float32")
     device: Compute = Field(default="auto", description="where tensors live")
-    memory: Size = Field(default=float(1 << 30), description="memory for the activations of one batched pass")
+    memory: Size = Field(default=float(1 << 30), description="memory for one batched pass; the rest waits")
+    checkpointing: Switch = Field(default="off", description="on: keep a block's input only, compute the rest again")
+    bucket: Switch = Field(default="on", description="on: compute sequences of like length together")
     threads: Count | None = Field(default=None, description="threads of the numerics; null: the library's choice")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,12 +16,16 @@ from simulator.streams import seed_of, stream
 from simulator.training.checkpoints import Checkpoint, Fit
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
+from simulator.training.footprint import pass_cost
 from simulator.training.groups import Grouping
 from simulator.training.layout import Layout
-from simulator.training.model import SplitModel
+from simulator.training.model import Regime, SplitModel
 from simulator.training.models import MINI, ModelPlan, device_of, load
-from simulator.training.optim import AdamW, Optimizer
+from simulator.training.optim import SGD, AdamW, Optimizer, Schedule
 from simulator.workload import shape_of
+
+BUCKET_TOKENS: Final = {"cpu": 2048, "cuda": 16384}
+"""Positions of a pass of sequences of like length: enough to keep the machine busy, see docs/benchmarks/training.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +46,59 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(True)
     phase(f"loading the model {scenario.model.name}")
-    loaded = load(model_plan(scenario), device_of(training.device))
+    loaded = load(model_plan(scenario), _device(training))
     _check_model(scenario, loaded.model.config, splits)
     base_model = str(MINI) if scenario.model.name == "mini" else scenario.model.name
     start = _start(scenario, loaded.model.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
     data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
+    regime = Regime(scenario.model.dropout, scenario.lora.dropout, training.checkpointing == "on")
     settings = Settings(
         tuple(scenario.lora.targets),
         scenario.lora.rank,
         scenario.lora.alpha,
         _optimizer(training),
-        Grouping(_group_tokens(scenario, loaded.model.config.hidden_size, loaded.model.config.num_hidden_layers)),
+        moments=training.moments,
         base_model=base_model,
         start=start,
+        seed=seed_of(scenario.seed, "dropout"),
     )
     weights = [float(count) if training.weights == "data" else 1.0 for count in data.sample_counts]
     engine = Engine(
-        SplitModel(loaded.model),
+        SplitModel(loaded.model, regime),
         data,
         Clients(tuple(splits), tuple(ranks), tuple(weights)),
         settings,
         stream(scenario.seed, "adapters"),
     )
+    engine.settings = replace(settings, grouping=_grouping(training, engine))
     return Built(engine, weights)
 
 
+def _device(training: Training) -> torch.device:
+    """Where tensors live, with products of the wanted precision there."""
+    device = device_of(training.device)
+    if training.dtype == "tf32" and device.type != "cuda":
+        raise ValueError(f"training.dtype tf32 is a mode of CUDA devices; on the {device} use float32 or bfloat16")
+    torch.set_float32_matmul_precision("high" if training.dtype == "tf32" else "highest")
+    return device
+
+
+def _grouping(training: Training, engine: Engine) -> Grouping:
+    """Passes that stay within ``training.memory``, of sequences of like length where that is wanted."""
+    cost = pass_cost(engine.model, training.tokens, engine.client_layout.size)
+    most = cost.most_positions(training.memory, training.tokens)
+    if training.bucket == "off":
+        return Grouping(most)
+    return Grouping(most, BUCKET_TOKENS[engine.model.head_VD.device.type])
+
+
 def _optimizer(training: Training) -> Optimizer:
-    rule = AdamW(
-        training.learning_rate,
-        beta1=training.betas[0],
-        beta2=training.betas[1],
-        epsilon=training.epsilon,
-        weight_decay=training.weight_decay,
-    )
-    return Optimizer(rule)
+    rule: AdamW | SGD = SGD(training.learning_rate, training.momentum, training.weight_decay)
+    if training.optimizer == "adamw":
+        beta1, beta2 = training.betas
+        rule = AdamW(training.learning_rate, beta1, beta2, training.epsilon, training.weight_decay)
+    return Optimizer(rule, Schedule(training.schedule, training.warmup, training.rounds), training.clip)
 
 
 def _start(
@@ -110,16 +133,6 @@ def model_plan(scenario: Scenario) -> ModelPlan:
     model = scenario.model
     seed = seed_of(scenario.seed, "model") % 2**63
     return ModelPlan(model.name, model.tokenizer, model.init, scenario.training.dtype, seed)
-
-
-def _group_tokens(scenario: Scenario, width: int, blocks: int) -> int:
-    """Positions of one autograd pass within ``training.memory``.
-
-    A block with the one-kernel GELU saves about 11 floats of model width per position (measured with autograd's
-    saved-tensor hooks); four blocks' worth is added for everything else.
-    """
-    per_position = 4 * width * 11 * (blocks + 4) * (2 if scenario.training.dtype == "float64" else 1)
-    return max(1, int(scenario.training.memory) // per_position)
 
 
 def _plan(scenario: Scenario) -> DataPlan:

@@ -162,6 +162,11 @@ class SplitModel:
         self.dropouts.append(KeyedDropout(len(self.dropouts), probability))
         return self.dropouts[-1]
 
+    def put_masks(self, masks: Masks | None) -> None:
+        """Let all dropout layers use these masks; None: drop nothing."""
+        for dropout in self.dropouts:
+            dropout.masks = masks
+
     def loss_at_labels(self, h_RTD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Last layer norm, head and cross-entropy, at label positions only."""
         h_MD = h_RTD.reshape(-1, h_RTD.shape[-1]).index_select(0, batch.positions_M)
@@ -169,8 +174,7 @@ class SplitModel:
 
     def _install(self, cohort: Cohort, num_rows: int) -> None:
         """Hand every block the adapters and the masks of this pass."""
-        for dropout in self.dropouts:
-            dropout.masks = cohort.masks
+        self.put_masks(cohort.masks)
         for index, projections in enumerate(self.projections):
             clients = cohort.on_device(index)
             mine = clients * cohort.sequences

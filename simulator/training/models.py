@@ -20,7 +20,7 @@ from simulator.workload import SHAPES
 MINI: Final = Path(__file__).parent / "mini"
 """The embedded 12-block model; see the README in that folder."""
 
-DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
+DTYPES: Final = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 LEAST_SHARE: Final = 0.95
 """Of a pretrained model's vocabulary that its tokenizer must know: published vocabularies are padded by up to 2 %."""

@@ -75,13 +75,14 @@ def _different(splits: Sequence[int], ranks: Sequence[int]) -> list[int]:
 
 
 def _small(scenario: Scenario, dtype: str, devices: int) -> Scenario:
-    """The same scenario with one sequence a device, in that precision."""
+    """The same scenario with one sequence a device, in that precision, without dropout."""
     training = scenario.training.model_copy(update={"dtype": dtype, "batch": 1})
     samples = max(1, min(scenario.data.samples_per_device, 4))
     data = scenario.data.model_copy(
         update={"samples_per_device": samples, "validation_samples": 1, "partition": "iid", "size_spread": 0.0}
     )
-    return scenario.model_copy(update={"training": training, "data": data})
+    model, lora = (each.model_copy(update={"dropout": 0.0}) for each in (scenario.model, scenario.lora))
+    return scenario.model_copy(update={"training": training, "data": data, "model": model, "lora": lora})
 
 
 def _disturb(engine: Engine, seed: int) -> None:
