@@ -30,7 +30,7 @@ class PassCost:
     vocab_size: int
     width_bytes: float  # a hidden state, for a position
     element_bytes: int
-    row_bytes: float  # a client's adapters as the pass holds them: scaled, gradients, factors
+    row_bytes: float  # a client's adapters as the pass holds them: scaled, their gradients, the factors
 
     def bytes(self, positions: int, *, labels: int | None = None, clients: int = 1) -> float:
         """Peak of a pass over so many positions R T; ``labels`` of them count in the loss (None: all)."""
@@ -89,7 +89,7 @@ def pass_cost(model: SplitModel, tokens: int, row_size: int) -> PassCost:
         vocab_size=head_VD.shape[0],
         width_bytes=width_bytes,
         element_bytes=head_VD.element_size(),
-        row_bytes=row_size * (2 * head_VD.element_size() + 2 * model.adapter_dtype.itemsize),
+        row_bytes=row_size * (2 * head_VD.element_size() + model.adapter_dtype.itemsize),
     )
 
 
@@ -103,10 +103,9 @@ def footprint(engine: Engine, *, cohort: int, sequences: int, tokens: int) -> di
     most = min(most, engine.settings.grouping.bucket_tokens or most)
     clients = min(cohort, max(1, most // (sequences * tokens)))
     cost = pass_cost(engine.model, tokens, bank.layout.size)
-    update = 2 * row * cohort  # denominators and steps of the optimizer, of all clients at once
+    update = 4 * row * cohort  # gradients twice, denominators and steps of the optimizer, of all clients at once
     return {
         "base weights": sum(parameters.values()),
         "adapters and moments": (cohort + 1) * state * row + 3 * state * server_row,
-        "gradients of clients": 2 * cohort * row,
         "largest pass": int(max(cost.bytes(clients * sequences * tokens, clients=clients), update)),
     }

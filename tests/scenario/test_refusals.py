@@ -70,7 +70,8 @@ REFUSED = [
      "s.yaml:2: algorithm: unknown algorithm 'splitlore'; did you mean 'splitlora'? "
      "(allowed: splitlora, splitlora-queued)"),
     (("  rounds: 10", "  dtype: float16"),
-     "s.yaml:7: training.dtype: unknown dtype 'float16'; did you mean 'float64'? (allowed: float32, bfloat16, "),
+     "s.yaml:7: training.dtype: unknown dtype 'float16'; did you mean 'bfloat16'? (allowed: float32, bfloat16, tf32, "
+     "float64)"),
     (("  rounds: 10", "  rounds: 10\n  warmup: 10"), "s.yaml:8: training.warmup: must be below the 10 rounds, got 10"),
     (("  rounds: 10", "  momentum: 0.9"),
      "s.yaml:7: training.momentum: is read only by sgd; the optimizer is adamw"),
@@ -78,7 +79,7 @@ REFUSED = [
      "s.yaml:8: training.betas: is read only by adamw; the optimizer is sgd"),
     (("  rounds: 10", "  optimizer: sdg"),
      "s.yaml:7: training.optimizer: unknown optimizer 'sdg'; did you mean 'sgd'? (allowed: adamw, sgd)"),
-    (("seed: 7", "lora: {dropout: 1}"), "s.yaml:2: lora.dropout: must be"),
+    (("seed: 7", "lora: {dropout: 1}"), "s.yaml:2: lora.dropout: must be < 1, got 1"),
     (("  rounds: 10", "  device: gpu"),
      "s.yaml:7: training.device: unknown device 'gpu'; did you mean 'cpu'? (allowed: auto, cpu, cuda)"),
     (("  rounds: 10", "  weights: size"), "s.yaml:7: training.weights: unknown weights 'size' (allowed: data, equal)"),
