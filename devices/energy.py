@@ -10,6 +10,8 @@ A device's energy has three parts that never count the same second twice:
 Radio figures are fits of whole-phone power against throughput, less the phone's own baseline; the shape is that of
 Huang et al., "A close examination of performance and power characteristics of 4G LTE networks", MobiSys 2012.
 
+A device that shares its speed with other programs is charged for all it draws while it trains, theirs included.
+
 Not modelled: power that depends on the clock speed or the heat, the radio's promotion from sleep, its wake-ups while
 nothing is sent, signal strength, charging, losses of the battery.
 """

@@ -18,7 +18,7 @@ from devices.profile import Profile
 from netmodels.catalog import LinkClass
 from simulator.fleet import Fleet
 from simulator.links import radio_class
-from simulator.record import ComputeRow, MessageRow, RoundRow
+from simulator.record import ComputeRow, DeviceRow, MessageRow, RoundRow
 from simulator.scenario import Group, Scenario
 
 UNKNOWN: Final = math.nan
@@ -212,6 +212,21 @@ class Meter:
             self._devices[name] = _Used(consumer)
         return self._devices.get(name)
 
+    def rows(self) -> list[DeviceRow]:
+        """What every device has used so far, in the order of the fleet."""
+        return [
+            DeviceRow(
+                used.consumer.name,
+                used.consumer.group,
+                used.joules["compute"],
+                used.joules["radio"],
+                used.joules["idle"],
+                used.total_j,
+                _percent(used.total_j, used.consumer.figures.battery_wh),
+            )
+            for used in self._devices.values()
+        ]
+
     def summary(self) -> dict[str, Any]:
         """``energy_j``, ``battery_percent`` and ``energy_unknown`` of summary.json; what is unknown is None."""
         groups: dict[str, list[_Used]] = defaultdict(list)
@@ -257,10 +272,14 @@ def _battery(members: Sequence[_Used], size: int) -> dict[str, Any] | None:
     most = max(members, key=lambda used: used.total_j)
     mean_j = math.fsum(used.total_j for used in members) / size
     return {
-        "mean": battery_percent(mean_j, capacity_wh),
-        "most": battery_percent(most.total_j, capacity_wh),
+        "mean": _percent(mean_j, capacity_wh),
+        "most": _percent(most.total_j, capacity_wh),
         "device": most.consumer.name,
     }
+
+
+def _percent(energy_j: float, capacity_wh: float) -> float:
+    return UNKNOWN if math.isnan(capacity_wh) else battery_percent(energy_j, capacity_wh)
 
 
 def _known(value: float) -> float | None:

@@ -86,6 +86,18 @@ class Metered(Protocol):
         """Joules of a round's devices."""
 
 
+class DeviceRow(NamedTuple):
+    """What one device has used in a run, in joules by part, and per cent of a full battery; nan where unknown."""
+
+    device: str
+    group: str
+    compute_j: float
+    radio_j: float
+    idle_j: float
+    energy_j: float
+    battery_percent: float
+
+
 class WaitRow(NamedTuple):
     """A round that waits for somebody to be available, in virtual seconds; ``end_s`` is infinite if nobody ever is."""
 

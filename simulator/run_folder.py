@@ -31,13 +31,14 @@ from typing import Any, Final, get_type_hints
 
 import numpy as np
 
-from simulator.record import ComputeRow, MessageRow, Observer, RoundRow
+from simulator.record import ComputeRow, DeviceRow, MessageRow, Observer, RoundRow
 
 SCENARIO: Final = "scenario.yaml"
 MANIFEST: Final = "manifest.json"
 ROUNDS: Final = "rounds.csv"
 MESSAGES: Final = "messages.parquet"
 COMPUTE: Final = "compute.parquet"
+DEVICES: Final = "devices.csv"
 SUMMARY: Final = "summary.json"
 ADAPTER: Final = "adapter"
 ADAPTERS: Final = "adapters"
@@ -109,6 +110,10 @@ class RunFolder:
         """Write both tables as Parquet, columns named as the rows' fields; nan becomes null, strings a dictionary."""
         self._replace(MESSAGES, _parquet(messages, MessageRow))
         self._replace(COMPUTE, _parquet(computes, ComputeRow))
+
+    def write_devices(self, rows: Sequence[DeviceRow]) -> None:
+        """Write what each device has used; what is unknown (nan) stays empty."""
+        self._replace(DEVICES, b"".join(map(_csv_line, [DeviceRow._fields, *rows])))
 
     def write_adapter(self, files: Mapping[str, bytes], *, device: str | None = None) -> None:
         """Write learned adapters into ``adapter``, or a device's into ``adapters/DEVICE``; nothing for no files."""

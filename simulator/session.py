@@ -66,6 +66,7 @@ def run(
             raise
     write_manifest()  # once more: by now it is known which torch was used
     folder.write_tables(outcome.record.messages, outcome.record.computes)
+    folder.write_devices(outcome.devices)
     folder.write_adapter(outcome.adapter)
     for device, files in outcome.device_adapters:
         folder.write_adapter(files, device=device)

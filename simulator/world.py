@@ -25,7 +25,7 @@ from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.presence import Presence
 from simulator.queueing import DISCIPLINES
-from simulator.record import Observer, Record, RoundRow, WaitRow
+from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Scenario
 from simulator.serving import Serving
@@ -43,6 +43,7 @@ class Outcome:
 
     record: Record
     summary: dict[str, Any]
+    devices: Sequence[DeviceRow]
     adapter: Mapping[str, bytes]  # files of a PEFT checkpoint; none where nothing was trained
     device_adapters: Iterable[tuple[str, Mapping[str, bytes]]] = ()  # the same of every device, if asked for
 
@@ -110,7 +111,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     summary |= {"devices": len(everybody), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = everybody if scenario.training.export == "clients" else []
     own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
-    return Outcome(record, summary, numerics.export(), own)
+    return Outcome(record, summary, meter.rows(), numerics.export(), own)
 
 
 def _job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 
@@ -131,3 +132,9 @@ def test_joules_are_in_the_files_and_in_the_summary_that_is_printed(scenarios, t
     summary = json.loads((out / "summary.json").read_text())
     total = math.fsum(float(row.split(",")[column]) for row in rows)
     assert total == pytest.approx(summary["energy_j"]["devices"]["total"], rel=1e-12)
+    with (out / "devices.csv").open(newline="") as file:
+        devices = {row["device"]: row for row in csv.DictReader(file)}
+    assert set(devices) == {"low", "mid", "high-1", "high-2"}
+    assert math.fsum(float(row["energy_j"]) for row in devices.values()) == pytest.approx(total, rel=1e-12)
+    assert float(devices["low"]["battery_percent"]) == pytest.approx(summary["battery_percent"]["low"]["most"])
+    assert devices["mid"]["battery_percent"] == "", "no source gives its battery"
