@@ -1,6 +1,6 @@
 """Who can hold its part of the model, and what becomes of those who cannot.
 
-A device that runs out of memory is an event of the simulation: under ``memory.on_oom`` the scenario is refused, the
+A device that runs out of memory is an event of the simulation: under ``on_oom`` the scenario is refused, the
 devices are dropped before the first round, or they get the deepest split that fits. Devices of one group have one
 profile and one split, so a group is dropped or made shallower as a whole. Not modelled: memory that other programs take
 while training, and a device that is killed although its part would fit.
@@ -62,7 +62,7 @@ def placements(scenario: Scenario) -> list[Placement]:
     Raises `devices.memory.DoesNotFit` where the scenario says to refuse, or where nobody is left.
     """
     placed = list(_placed(scenario))
-    if scenario.memory.on_oom == "refuse" or all(place.split is None for place in placed):
+    if scenario.on_oom == "refuse" or all(place.split is None for place in placed):
         check_fleet(_demand(scenario, group) for group in scenario.groups)
     return placed
 
@@ -71,7 +71,7 @@ def _placed(scenario: Scenario) -> Iterator[Placement]:
     for group in scenario.groups:
         usable_bytes = available_bytes(scenario.find_profile(group.profile))
         need_bytes = _need_bytes(scenario, group, group.split)
-        lowest = 0 if scenario.memory.on_oom == "shallower" else group.split
+        lowest = 0 if scenario.on_oom == "shallower" else group.split
         splits = range(group.split, lowest - 1, -1)
         split = next((each for each in splits if _need_bytes(scenario, group, each) <= usable_bytes), None)
         yield Placement(group, split, need_bytes, usable_bytes)

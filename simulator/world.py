@@ -52,7 +52,7 @@ def check_feasible(scenario: Scenario) -> None:
     """Refuse a fleet that is too large to simulate one by one, or of which somebody cannot hold its part.
 
     Raises ValueError; `devices.memory.DoesNotFit` where the bytes of the server do not suffice, or those of a device
-    and ``memory.on_oom`` knows no way out.
+    and ``on_oom`` knows no way out.
     """
     at_once = scenario.training.participants or scenario.fleet_size
     if at_once > MOST_AT_ONCE:

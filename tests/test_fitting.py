@@ -42,7 +42,7 @@ def test_a_device_that_lacks_memory_is_refused_unless_the_scenario_says_otherwis
 
 
 def test_dropped_devices_take_no_part_and_are_told(scenarios):
-    outcome = world.run(scenario(scenarios, "memory.on_oom=drop"), timing_only=True)
+    outcome = world.run(scenario(scenarios, "on_oom=drop"), timing_only=True)
     assert {row.actor for row in outcome.record.computes} == {"high-1", "high-2", "server", "aggregator"}
     assert outcome.summary["devices"] == 2
     assert outcome.summary["tokens"] == 2 * 2 * 8 * 512
@@ -54,7 +54,7 @@ def test_dropped_devices_take_no_part_and_are_told(scenarios):
 
 def test_dropping_a_group_leaves_everybody_elses_speed_rates_and_cell_as_they_were(scenarios):
     everybody = {member.name: member for member in members(scenario(scenarios, "training.tokens=16"))}
-    left = members(scenario(scenarios, "memory.on_oom=drop"))
+    left = members(scenario(scenarios, "on_oom=drop"))
     assert [member.index for member in left] == [0, 1]
     for member in left:
         before = everybody[member.name]
@@ -63,7 +63,7 @@ def test_dropping_a_group_leaves_everybody_elses_speed_rates_and_cell_as_they_we
 
 
 def test_a_shallower_split_is_the_deepest_that_fits(scenarios):
-    shallower = scenario(scenarios, "memory.on_oom=shallower")
+    shallower = scenario(scenarios, "on_oom=shallower")
     for place in placements(shallower):
         if place.as_asked:
             assert place.need_bytes <= place.usable_bytes
@@ -83,7 +83,7 @@ def test_a_shallower_split_is_the_deepest_that_fits(scenarios):
 def test_devices_that_cannot_even_hold_the_embeddings_are_dropped(scenarios):
     """Of GPT-2 XL those are 328 MB, two messages of 500 sequences 410 MB, the runtime 300; a Pi 3B+ has 752 MB."""
     overrides = ["model.name=gpt2-xl", "model.timed_as=gpt2-xl", "training.batch=500", "training.tokens=64"]
-    overrides += ["devices.0.profile=raspberry-pi-3b-plus", BOARD, "memory.on_oom=shallower"]
+    overrides += ["devices.0.profile=raspberry-pi-3b-plus", BOARD, "on_oom=shallower"]
     first, *_ = placements(load(scenarios / "four_phones.yaml", overrides))
     assert (first.split, first.outcome) == (None, "dropped")
 
@@ -93,7 +93,7 @@ def test_a_fleet_of_which_nobody_fits_is_refused_whatever_the_scenario_says(scen
         "model.name=gpt2",
         "training.batch=500",
         "training.tokens=1024",
-        "memory.on_oom=drop",
+        "on_oom=drop",
         "devices.2.split=5",
     ]
     with pytest.raises(DoesNotFit, match="low"):
@@ -104,7 +104,7 @@ def test_real_training_goes_on_without_the_dropped_and_with_the_shallower(scenar
     small = ["training.rounds=1", "training.batch=1", "training.tokens=64", "devices.0.profile=raspberry-pi-3b-plus"]
     tight = [*small, "model.name=mini", "model.timed_as=gpt2", "devices.0.split=12", "training.batch=8"]
     for way_out, devices in (("drop", 3), ("shallower", 4)):
-        outcome = world.run(load(scenarios / "four_phones.yaml", [*tight, f"memory.on_oom={way_out}"]))
+        outcome = world.run(load(scenarios / "four_phones.yaml", [*tight, f"on_oom={way_out}"]))
         assert outcome.summary["devices"] == devices
         assert outcome.summary["perplexity"] is not None
         (entry,) = outcome.summary["out_of_memory"]
@@ -112,7 +112,7 @@ def test_real_training_goes_on_without_the_dropped_and_with_the_shallower(scenar
 
 
 def test_the_views_say_who_was_dropped_and_why(scenarios, capsys):
-    told = session.describe(scenario(scenarios, "memory.on_oom=drop"), timing_only=True)
+    told = session.describe(scenario(scenarios, "on_oom=drop"), timing_only=True)
     out = io.StringIO()
     with PlainView(told, out):
         pass
@@ -121,7 +121,7 @@ def test_the_views_say_who_was_dropped_and_why(scenarios, capsys):
 
 
 def test_the_summary_at_the_end_says_it_too(scenarios, capsys, tmp_path):
-    sets = [part for override in [*TOO_BIG, BOARD, "memory.on_oom=shallower"] for part in ("--set", override)]
+    sets = [part for override in [*TOO_BIG, BOARD, "on_oom=shallower"] for part in ("--set", override)]
     path = str(scenarios / "four_phones.yaml")
     assert cli.main(["run", path, *sets, "--timing-only", "--out", str(tmp_path / "run")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -131,8 +131,8 @@ def test_the_summary_at_the_end_says_it_too(scenarios, capsys, tmp_path):
 
 
 def test_an_unknown_way_out_is_refused_with_what_is_allowed(scenarios):
-    with pytest.raises(ValueError, match=r"memory\.on_oom: .*'dorp'.*did you mean 'drop'"):
-        load(scenarios / "four_phones.yaml", ["memory.on_oom=dorp"])
+    with pytest.raises(ValueError, match=r"on_oom: .*'dorp'.*did you mean 'drop'"):
+        load(scenarios / "four_phones.yaml", ["on_oom=dorp"])
 
 
 @settings(max_examples=20)
@@ -144,7 +144,7 @@ def test_whoever_takes_part_has_the_memory_for_it(scenarios_once, batch, tokens,
         f"training.tokens={tokens}",
         f"memory.checkpointing={checkpointing}",
     ]
-    asked = load(scenarios_once, [*overrides, BOARD, "devices.1.split=12", "memory.on_oom=shallower"])
+    asked = load(scenarios_once, [*overrides, BOARD, "devices.1.split=12", "on_oom=shallower"])
     for place in placements(asked):
         if place.split is not None:
             need = workload(asked, split=place.split, rank=place.group.rank).client_memory

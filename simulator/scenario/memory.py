@@ -1,28 +1,21 @@
-"""The ``memory`` section: how the simulated parties hold their part of the model, and what is done where it is too big.
+"""The ``memory`` section: how the simulated parties hold their part of the model.
 
 It says nothing about how this machine trains; that is ``training``.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from simulator.scenario.fields import Section, Switch, one_of
 
-ON_OOM: Final = ("refuse", "drop", "shallower")
-
 Dtype = Annotated[Literal["float32", "bfloat16"], BeforeValidator(one_of("dtype", ("float32", "bfloat16")))]
 Kernel = Annotated[Literal["plain", "fused"], BeforeValidator(one_of("kernel", ("plain", "fused")))]
-OnOom = Annotated[Literal["refuse", "drop", "shallower"], BeforeValidator(one_of("way out", ON_OOM))]
 
 
 class Memory(Section):
     """How the parties hold their part."""
 
-    on_oom: OnOom = Field(
-        default="refuse",
-        description="for devices whose part is too big: refuse the scenario, drop them, or give them fewer blocks",
-    )
     dtype: Dtype = Field(default="float32", description="format of frozen weights and activations; adapters: float32")
     attention: Kernel = Field(default="plain", description="plain: the T x T matrices are kept; fused: they are not")
     gelu: Kernel = Field(default="plain", description="plain: Hugging Face's gelu_new; fused: one kernel")

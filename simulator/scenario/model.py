@@ -67,6 +67,9 @@ Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("devi
 Discipline = Annotated[
     Literal["fifo", "shortest", "device"], BeforeValidator(one_of("discipline", ("fifo", "shortest", "device")))
 ]
+OnOom = Annotated[
+    Literal["refuse", "drop", "shallower"], BeforeValidator(one_of("way out", ("refuse", "drop", "shallower")))
+]
 Energy = Annotated[Literal["auto", "required"], BeforeValidator(one_of("energy", ("auto", "required")))]
 
 
@@ -209,6 +212,10 @@ class Scenario(Section):
     energy: Energy = Field(
         default="auto",
         description="joules are counted wherever they are known; required: a group of unknown power is refused",
+    )
+    on_oom: OnOom = Field(
+        default="refuse",
+        description="for devices whose part is too big: refuse the scenario, drop them, or give them fewer blocks",
     )
     memory: Memory = Field(default_factory=Memory, description="how the parties hold their part")
     device_catalog: ExistingPath | None = Field(
