@@ -52,9 +52,12 @@ class Sampled:
 
     def _step(self, t_s: float) -> int:
         """The step that holds at `t_s`: the last one whose rounded beginning is not after it."""
-        step = max(math.floor(t_s / self._step_s), 0)
-        step += ((step + 1) * self._step_s <= t_s) - (step * self._step_s > max(t_s, 0.0))
-        return step
+        if t_s <= 0:
+            return 0
+        step = int(t_s / self._step_s)
+        if (step + 1) * self._step_s <= t_s:
+            return step + 1
+        return step - 1 if step * self._step_s > t_s else step
 
 
 def generator(seed: int, block: int) -> np.random.Generator:

@@ -2,7 +2,7 @@
 
 * **Mahimahi** (Netravali et al., USENIX ATC 2015): one integer of milliseconds a line, never decreasing; each line is
   an opportunity to send 1500 bytes. At its end a trace starts again, so its last stamp is its period. Opportunities are
-  spread evenly over the 100 ms in which they lie; one at t counts for the millisecond before t, so that every lap
+  spread evenly over the 100 ms in which they lie; one at t counts for the millisecond before t (0: after), so every lap
   carries exactly 1500 bytes a line. ``NAME.up`` and ``NAME.down`` are the two directions of one recording.
 * **Two columns without a heading**, by spaces, tabs or a comma: seconds and Mbit/s (the form of Pensieve's traces).
 * **CSV with a heading** that names units: a time (``t_s``, ``time_ms``, ...) and rates (``mbps`` or ``rate_kbps`` for
