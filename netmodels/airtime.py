@@ -5,37 +5,44 @@ cell is then a link like any other to the solvers, with a use per flow; see `net
 share it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+from netmodels.link import Link
 from netmodels.sharing import FlowState, LinkState
 
 
-def check_route(links: Sequence[LinkState]) -> None:
+def check_route(links: Sequence[Link], specs: Mapping[str, Link]) -> None:
     """Refuse a route with a cell but not one radio link in it, or with a radio link without its cell (ValueError)."""
-    route = [link.link.name for link in links]
     for link in links:
-        if link.cell is not None and link.cell not in links:
-            raise ValueError(
-                f"link {link.link.name!r} is a radio link in {link.cell.link.name!r}, so a route over it must cross "
-                f"that cell as well, got {route}"
-            )
-        if link.link.airtime is not None:
-            radios = [radio.link.name for radio in links if radio.cell is link]
+        if link.airtime is None and link.radio_in is None:
+            continue
+        names = [each.name for each in links]
+        if link.radio_in is not None:
+            if link.radio_in not in specs or specs[link.radio_in].airtime is None:
+                raise ValueError(f"link {link.name!r}: radio_in must name a link with airtime, got {link.radio_in!r}")
+            if link.radio_in not in names:
+                raise ValueError(
+                    f"link {link.name!r} is a radio link in {link.radio_in!r}, so a route over it must cross that "
+                    f"cell as well, got {names}"
+                )
+        if link.airtime is not None:
+            radios = [radio.name for radio in links if radio.radio_in == link.name]
             if len(radios) != 1:
                 raise ValueError(
-                    f"a route over the airtime of {link.link.name!r} must cross exactly one radio link in it (one "
-                    f"whose radio_in names it), got {radios or 'none'} in {route}"
+                    f"a route over the airtime of {link.name!r} must cross exactly one radio link in it (one whose "
+                    f"radio_in names it), got {radios or 'none'} in {names}"
                 )
 
 
-def peak_bps(links: Sequence[LinkState]) -> float:
+def peak_bps(links: Sequence[Link], specs: Mapping[str, Link]) -> float:
     """The most that any flow can ever get over `links`, infinity if there are none."""
-    peak = float("inf")
+    peak = math.inf
     for link in links:
-        if link.link.airtime is None:
-            own = link.link.capacity.peak_bps
-            if link.cell is not None:
-                own *= link.cell.link.capacity.peak_bps
+        if link.airtime is None:
+            own = link.capacity.peak_bps
+            if link.radio_in is not None:
+                own *= specs[link.radio_in].capacity.peak_bps
             peak = min(peak, own)
     return peak
 
@@ -45,7 +52,7 @@ def use_of(link: LinkState, route: Sequence[LinkState]) -> float:
 
     0 while the radio link has no capacity: nothing is sent then.
     """
-    if link.link.airtime is None:
+    if link.airtime is None:
         return 1.0
     rate_bps = next(radio.limit_bps for radio in route if radio.cell is link)
     return 1 / rate_bps if rate_bps > 0 else 0.0
@@ -53,7 +60,7 @@ def use_of(link: LinkState, route: Sequence[LinkState]) -> float:
 
 def demand(link: LinkState, use: float, bound_bps: float) -> float:
     """The most that a flow can take of a link: its bound, or of a cell its part of the time, at most all of it."""
-    return bound_bps if link.link.airtime is None else min(use * bound_bps, 1.0)
+    return bound_bps if link.airtime is None else min(use * bound_bps, 1.0)
 
 
 def change_uses(radio: LinkState, cell: LinkState) -> None:

@@ -13,20 +13,16 @@ import math
 from collections.abc import Hashable, Mapping
 from heapq import heappop, heappush
 from itertools import count
-from operator import attrgetter
 
-from netmodels.airtime import change_uses, demand, reweigh, use_of
-from netmodels.forest import Forest, home
-from netmodels.levels import Levels
+from netmodels.airtime import change_uses, demand, use_of
 from netmodels.link import Link
-from netmodels.pools import Pool, drop_void, tidy
-from netmodels.routes import Routes
-from netmodels.sharing import FULL, FlowState, LinkState, component, share_link, share_links
+from netmodels.rates import Rates
+from netmodels.routes import Route, Routes
+from netmodels.sharing import FULL, FlowState, LinkState
 
 _SLACK_S = 1e-10
 _ULPS = 8
-_finish_of = attrgetter("finish_s")
-_serial_of = attrgetter("serial")
+_FAR_S = 65536  # up to here the steps of the clock are small enough
 
 
 def slack_s(now_s: float) -> float:
@@ -34,7 +30,7 @@ def slack_s(now_s: float) -> float:
 
     Time, not bits: far from 0 a rest of a few bits may need less than one step of the clock, which would stand still.
     """
-    return max(_SLACK_S, _ULPS * math.ulp(now_s))
+    return _SLACK_S if now_s < _FAR_S else max(_SLACK_S, _ULPS * math.ulp(now_s))
 
 
 class Flows:
@@ -51,15 +47,9 @@ class Flows:
         self._flows: dict[Hashable, FlowState] = {}
         self._now_s = 0.0
         self._serial = count(1)
-        self._stamp = 0
-        self._dirty_links: dict[LinkState, None] = {}  # dictionaries as ordered sets: runs must not depend on hashes
-        self._dirty_flows: dict[FlowState, None] = {}
-        self._dirty_cells: dict[LinkState, None] = {}  # of equal times, where somebody came, went or has another rate
-        self._extended: list[FlowState] = []
-        self._levels = Levels(self._serial)
-        self._forest = Forest(self._levels, smallest_tree)
-        self._dates = self._levels.dates  # when flows end: single ones, the first of a component, the first of a pool
+        self._rates = Rates(self._serial, smallest_tree)
         self._changes: list[tuple[float, int, LinkState]] = []  # the next change of capacity of links in use
+        self._next_s: float | None = math.inf  # the next event; None if something has changed since it was worked out
 
     def __repr__(self) -> str:
         return f"<Flows {len(self._flows)} at {self._now_s:g} s>"
@@ -88,22 +78,22 @@ class Flows:
                 f"flow {flow_id!r}: size_bits must be finite and >= 0, weight finite and > 0, cap_bps >= 0, "
                 f"got {size_bits!r}, {weight!r}, {cap_bps!r}"
             )
-        links, peak_bps = self._routes.find(route)
+        path = self._routes.find(route)
         self._move(now_s)
-        flow = FlowState(flow_id, next(self._serial), links, weight)
+        flow = FlowState(flow_id, next(self._serial), route, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
-        flow.peak_bps = peak_bps
+        flow.peak_bps = path.peak_bps
+        self._routes.enter(self._now_s, flow)
+        links = flow.links
         for link in links:
             if not link.flows:
                 self._occupy(link)
         for link in links:
-            link.flows[flow] = use_of(link, links)
+            link.flows[flow] = 1.0 if link.airtime is None else use_of(link, links)
             flow.live_links += link.live
-            if link.link.airtime == "equal-times":
-                self._dirty_cells[link] = None
         self._flows[flow_id] = flow
-        self._rebound(flow, min(cap_bps, peak_bps))
+        self._rebound(flow, min(cap_bps, path.peak_bps))
 
     def set_cap(self, now_s: float, flow_id: Hashable, cap_bps: float) -> None:
         """Limit a flow to `cap_bps` from now on; infinity lifts the limit."""
@@ -121,12 +111,8 @@ class Flows:
         if not 0 <= more_bits < math.inf:
             raise ValueError(f"flow {flow_id!r}: more_bits must be finite and >= 0, got {more_bits!r}")
         self._move(now_s)
-        if flow.pool is not None:
-            self._levels.extend(self._now_s, flow, more_bits)
-            return
-        flow.remaining_bits += more_bits
-        flow.finish_s = flow.end_s()
-        self._extended.append(flow)
+        self._next_s = None
+        self._rates.extend(self._now_s, flow, more_bits)
 
     def remove(self, now_s: float, flow_id: Hashable) -> float:
         """End a flow before its time; return the bits that it had not sent."""
@@ -138,13 +124,17 @@ class Flows:
 
     def next_event_s(self) -> float:
         """When the next flow ends or the next link in use changes its capacity; infinity if neither ever happens."""
-        self._settle()
-        dates, changes = self._dates, self._changes
-        drop_void(dates)
-        while changes and not changes[0][2].flows:
-            heappop(changes)[2].watched = False
-        finish_s = dates[0][0] if dates else math.inf
-        return changes[0][0] if changes and changes[0][0] < finish_s else finish_s
+        next_s = self._next_s
+        if next_s is None:
+            self._rates.settle(self._now_s, len(self._flows))
+            changes = self._changes
+            while changes and not changes[0][2].flows:
+                heappop(changes)[2].watched = False
+            next_s = self._rates.next_end_s()
+            if changes and changes[0][0] < next_s:
+                next_s = changes[0][0]
+            self._next_s = next_s
+        return next_s
 
     def advance(self, to_s: float) -> list[Hashable]:
         """Let time pass until `to_s`; return the flows that ended, in order of end, at one instant in order of arrival.
@@ -161,7 +151,8 @@ class Flows:
                 self._now_s = max(to_s, self._now_s)
                 return ended
             self._now_s = now_s = max(event_s, self._now_s)
-            for flow in self._due(now_s + slack_s(now_s)):
+            self._next_s = None
+            for flow in self._rates.due(now_s, now_s + slack_s(now_s)):
                 ended.append(flow.flow_id)
                 self._drop(flow)
             self._change_capacities()
@@ -170,18 +161,17 @@ class Flows:
 
     def rate_bps(self, flow_id: Hashable) -> float:
         """The rate from now on, bits per second."""
-        self._settle()
-        flow = self._find(flow_id)
-        return flow.rate_bps if flow.pool is None else self._levels.rate_bps(flow)
+        if self._next_s is None:
+            self._rates.settle(self._now_s, len(self._flows))
+        return self._rates.rate_bps(self._find(flow_id))
 
     def remaining_bits(self, flow_id: Hashable) -> float:
         """What a flow has still to send now."""
-        flow = self._find(flow_id)
-        return flow.left_bits(self._now_s) if flow.pool is None else self._levels.remaining_bits(self._now_s, flow)
+        return self._rates.remaining_bits(self._now_s, self._find(flow_id))
 
-    def peak_bps(self, route: tuple[str, ...]) -> float:
-        """The most that any flow can ever get on `route`: the least of the peak capacities, infinity if it is empty."""
-        return self._routes.find(route)[1]
+    def route(self, names: tuple[str, ...]) -> Route:
+        """What is known of a route: its peak capacity, latency and loss. ValueError if it is none."""
+        return self._routes.find(names)
 
     def _find(self, flow_id: Hashable) -> FlowState:
         flow = self._flows.get(flow_id)
@@ -215,48 +205,33 @@ class Flows:
 
     def _rebound(self, flow: FlowState, bound_bps: float) -> None:
         """Change a flow's upper bound, and with it what its links may have to carry."""
-        self._unplace(flow)
+        self._next_s = None
+        self._rates.touch(self._now_s, flow)
         before_bps = flow.bound_bps
         flow.bound_bps = bound_bps
         flow.key = bound_bps / flow.weight
         for link in flow.links:
-            use = link.flows[flow]
-            link.demand_bps += demand(link, use, bound_bps) - demand(link, use, before_bps)
-            self._review(link)
-
-    def _unplace(self, flow: FlowState) -> None:
-        """Take a flow out of its pool, for something about it is to change; it finds a place when rates are due."""
-        self._dirty_flows[flow] = None
-        if flow.pool is not None:
-            self._levels.remove(self._now_s, flow)
+            if link.airtime is None:
+                link.demand_bps += bound_bps - before_bps
+            else:
+                use = link.flows[flow]
+                link.demand_bps += demand(link, use, bound_bps) - demand(link, use, before_bps)
+                self._rates.review(link)
+                continue
+            if link.pool is None and (link.live or link.demand_bps > link.limit_bps * FULL):
+                self._rates.review(link)
 
     def _drop(self, flow: FlowState) -> None:
-        if flow.pool is not None:
-            self._levels.remove(self._now_s, flow)
+        self._next_s = None
+        self._rates.drop(self._now_s, flow)
         del self._flows[flow.flow_id]
-        self._dirty_flows.pop(flow, None)
-        flow.group, flow.ticket = None, 0
-        bound_bps = flow.bound_bps
+        self._routes.leave(flow)
         for link in flow.links:
-            less = demand(link, link.flows.pop(flow), bound_bps)
+            use = link.flows.pop(flow)
             # An empty link forgets the rounding errors of its sum.
-            link.demand_bps = link.demand_bps - less if link.flows else 0.0
-            if link.link.airtime == "equal-times":
-                self._dirty_cells[link] = None
-            self._review(link)
-
-    def _review(self, link: LinkState) -> None:
-        """Decide anew whether a link can bind; if it could or can, its flows need a solve."""
-        if link.pool is not None:
-            return
-        live = link.demand_bps > link.limit_bps * FULL
-        if live or link.live:
-            self._dirty_links[link] = None
-            if live != link.live:
-                link.live = live
-                step = 1 if live else -1
-                for flow in link.flows:
-                    flow.live_links += step
+            link.demand_bps = link.demand_bps - demand(link, use, flow.bound_bps) if link.flows else 0.0
+            if link.airtime is not None or (link.live and link.pool is None):
+                self._rates.review(link)
 
     def _change_capacities(self) -> None:
         while self._changes and self._changes[0][0] <= self._now_s:
@@ -265,124 +240,5 @@ class Flows:
             self._watch(link)
             if link.cell is not None:
                 change_uses(link, link.cell)
-                if link.cell.link.airtime == "equal-times":
-                    self._dirty_cells[link.cell] = None
-                self._review(link.cell)
-            if link.pool is not None:
-                self._levels.resize(link.pool, before_bps)
-            self._review(link)
-
-    def _due(self, until_s: float) -> list[FlowState]:
-        """The flows that end now, in order of arrival."""
-        due: dict[FlowState, None] = {}
-        dates = self._dates
-        while dates and dates[0][0] <= until_s:
-            _, ticket, item = heappop(dates)
-            if item.ticket != ticket:
-                continue
-            if isinstance(item, Pool):
-                due |= dict.fromkeys(self._levels.due(self._now_s, until_s, item))
-            elif item.group is not None:
-                due |= dict.fromkeys(flow for flow in item.group if flow.finish_s <= until_s)
-            else:
-                due[item] = None
-        return sorted(due, key=_serial_of)
-
-    def _settle(self) -> None:
-        """Work out the rates of everything touched since the last time."""
-        for cell in self._dirty_cells:
-            for flow in cell.flows:
-                self._unplace(flow)
-            reweigh(cell)
-        self._dirty_cells.clear()
-        while self._dirty_flows or self._dirty_links or self._extended or not self._levels.settled:
-            self._stamp += 1
-            begun = self._stamp
-            self._place(begun)
-            for flow in self._extended:
-                if flow.group is not None and flow.stamp < begun:
-                    self._announce(flow.group)
-                elif flow.group is None and flow.pool is None and flow.ticket:
-                    self._release(flow)
-            self._extended.clear()
-            for root in self._levels.settle(self._now_s):
-                if self._forest.outgrown(root):
-                    self._dirty_flows.update(dict.fromkeys(self._forest.uproot(self._now_s, [root])))
-        tidy(self._dates, len(self._flows))
-
-    def _place(self, begun: int) -> None:
-        """Put every flow touched where it belongs: in a pool, in a component that is shared anew, or by itself.
-
-        Whoever has a stamp of `begun` or later has been seen to.
-        """
-        work = list(self._dirty_flows)
-        for link in sorted(
-            self._dirty_links, key=lambda link: -len(link.flows)
-        ):  # outer links of a tree before inner ones
-            if not link.live:
-                work += link.flows
-            elif link.pool is not None or link.stamp >= begun:
-                continue
-            elif not self._forest.adopt(self._now_s, link, self._dirty_flows):
-                self._solve(link, work)
-        for flow in work:  # may grow on the way
-            if flow.stamp >= begun or flow.pool is not None:
-                continue
-            if not flow.live_links:
-                self._release(flow)
-                continue
-            pool, complete = home(flow)
-            if pool is not None and complete:
-                flow.catch_up(self._now_s)
-                self._levels.insert(self._now_s, flow, pool)
-            else:
-                self._solve(next(link for link in flow.links if link.live), work)
-        self._dirty_links.clear()
-        self._dirty_flows.clear()
-
-    def _release(self, flow: FlowState) -> None:
-        """No link can hold this flow back: it has its bound."""
-        flow.stamp = self._stamp
-        flow.group = None
-        flow.set_rate(self._now_s, flow.bound_bps)
-        self._announce_first(flow)
-
-    def _solve(self, first: LinkState, work: list[FlowState]) -> None:
-        """Gather the component of a live link and share it; flows of trees that it touches are added to `work`."""
-        self._stamp += 1
-        links, flows = component(first, self._stamp)
-        pools = [link.pool for link in links if link.pool is not None]
-        if pools:  # without them some links may not even be live: look at all these flows again
-            self._forest.uproot(self._now_s, pools)
-            for link in links:
-                link.stamp = 0
-            for flow in flows:
-                flow.stamp = 0
-            work += flows
-            return
-        if self._forest.plant(self._now_s, links, flows):
-            return
-        if len(links) == 1:
-            share_link(links[0], flows)
-        else:
-            share_links(links, flows)
-        self._apply(flows)
-
-    def _apply(self, flows: list[FlowState]) -> None:
-        """Put the shares into force; `flows` becomes their group."""
-        for flow in flows:
-            flow.group = flows
-            flow.set_rate(self._now_s, flow.share_bps)
-        self._announce(flows)
-
-    def _announce(self, group: list[FlowState]) -> None:
-        """Note the first end in a component: any end there makes it solve anew, so the others can wait."""
-        for flow in group:
-            flow.ticket = 0
-        if group:
-            self._announce_first(min(group, key=_finish_of))
-
-    def _announce_first(self, flow: FlowState) -> None:
-        flow.ticket = next(self._serial)
-        if flow.finish_s < math.inf:
-            heappush(self._dates, (flow.finish_s, flow.ticket, flow))
+                self._rates.review(link.cell)
+            self._rates.resize(link, before_bps)

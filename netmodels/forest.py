@@ -15,6 +15,8 @@ from netmodels.sharing import FULL, FlowState, LinkState
 def home(flow: FlowState) -> tuple[Pool | None, bool]:
     """The pool where a flow belongs, and whether that covers all its live links. None if its pools are not one line."""
     pools = [link.pool for link in flow.links if link.pool is not None]
+    if len(pools) == 1 and not pools[0].depth:
+        return pools[0], flow.live_links == 1
     if not pools:
         return None, False
     inner = max(pools, key=lambda pool: pool.depth)
@@ -54,7 +56,7 @@ class Forest:
 
     def plant(self, now_s: float, links: Sequence[LinkState], flows: Sequence[FlowState]) -> bool:
         """Make a tree of a component; False if it is not to be one."""
-        if len(flows) < self._smallest or any(link.link.airtime is not None for link in links):
+        if len(flows) < self._smallest or any(link.airtime is not None for link in links):
             return False
         outwards = parents(links, flows)
         if outwards is None:
@@ -70,7 +72,7 @@ class Forest:
 
     def adopt(self, now_s: float, link: LinkState, unplaced: Collection[FlowState]) -> bool:
         """Make a pool of a link that has begun to bind if all its flows are, or will be, in one pool; else False."""
-        if link.link.airtime is not None:
+        if link.airtime is not None:
             return False
         parent: Pool | None = None
         for flow in link.flows:

@@ -47,11 +47,10 @@ class Levels:
         """Put a flow with `remaining_bits` at `now_s` into a pool. Its side is a guess that `settle` corrects."""
         flow.pool = pool
         pool.num_flows += 1
-        guess, outer = math.inf, pool
-        while True:
+        guess = pool.own_level()
+        outer = pool.parent
+        while outer is not None:
             guess = min(guess, outer.own_level())
-            if outer.parent is None:
-                break
             outer = outer.parent
         if flow.key <= guess:
             pool.add(0.0, flow.bound_bps, 0, 1)
@@ -125,9 +124,12 @@ class Levels:
         if not pool.num_flows and not pool.pools:
             self._discard(pool)
             return True
-        tidy(pool.ups, pool.num_level + len(pool.pools))
-        tidy(pool.downs, pool.num_capped + len(pool.pools))
-        tidy(pool.ends, pool.num_level + len(pool.pools))
+        ups, downs, ends = pool.ups, pool.downs, pool.ends
+        num_level, num_capped = pool.num_level + len(pool.pools), pool.num_capped + len(pool.pools)
+        if len(ups) + len(downs) + len(ends) > 4 * num_level + 2 * num_capped + 64:
+            tidy(ups, num_level)
+            tidy(downs, num_capped)
+            tidy(ends, num_level)
         if parent is None:
             self._fit(now_s, pool, math.inf)
             self._set_level(now_s, pool, pool.own_level())
@@ -169,7 +171,8 @@ class Levels:
         ups, downs, mark = pool.ups, pool.downs, self._mark
         while True:
             level = min(pool.own_level(), ceiling)
-            drop_void(ups)
+            if ups and ups[0][2].ticket != ups[0][1]:
+                drop_void(ups)
             if ups and ups[0][0] < level:
                 item = heappop(ups)[2]
                 if isinstance(item, Pool):
@@ -180,7 +183,8 @@ class Levels:
                     item.remaining_bits, item.since_s = self.remaining_bits(now_s, item), now_s
                     self._cap(now_s, item, pool)
                 continue
-            drop_void(downs)
+            if downs and downs[0][2].ticket != downs[0][1]:
+                drop_void(downs)
             if not downs or -downs[0][0] <= level or downs[0][2].mark == mark:
                 return
             item = heappop(downs)[2]
@@ -237,7 +241,9 @@ class Levels:
         """Renew a pool's entries in its parent's heaps and among the dates."""
         parent, ticket = pool.parent, next(self._tickets)
         pool.ticket = ticket
-        drop_void(pool.ends)
+        ends = pool.ends
+        if ends and ends[0][2].ticket != ends[0][1]:
+            drop_void(ends)
         if pool.follows:
             assert parent is not None
             drop_void(pool.ups)
@@ -249,15 +255,15 @@ class Levels:
                 heappush(parent.ups, (up, ticket, pool))
             if pool.downs:
                 heappush(parent.downs, (pool.downs[0][0], ticket, pool))
-            if pool.ends:
-                heappush(parent.ends, (pool.ends[0][0] - pool.offset, ticket, pool))
+            if ends:
+                heappush(parent.ends, (ends[0][0] - pool.offset, ticket, pool))
             return
         if parent is not None:
             heappush(parent.downs, (-pool.level, ticket, pool))
-        if pool.ends and pool.level > 0:
+        if ends and pool.level > 0:
             # A level flow is one that somebody else holds back, so the level is finite.
-            left = max(pool.ends[0][0] - pool.served_at(now_s), 0.0)
-            heappush(self.dates, (now_s + left / pool.level, ticket, pool))
+            left = ends[0][0] - pool.served_at(now_s)
+            heappush(self.dates, (now_s + left / pool.level if left > 0 else now_s, ticket, pool))
 
     def _cap(self, now_s: float, flow: FlowState, pool: Pool) -> None:
         flow.capped, flow.rate_bps = True, flow.bound_bps

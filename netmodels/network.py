@@ -7,7 +7,6 @@ delivered one latency after its last bit has left. Sizes are payload bytes; link
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from heapq import heappop, heappush
 from itertools import count
 
@@ -91,7 +90,6 @@ class Network:
         self._windows: dict[tuple[Hashable, Hashable], _Window] = {}
         self._done: list[Completion] = []
         self._now_s = 0.0
-        self._paths: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def __repr__(self) -> str:
         return f"<Network {len(self._links)} links, {len(self._transfers)} transfers>"
@@ -131,7 +129,7 @@ class Network:
         else:
             transfer.behind_s = latency_s
         transfer.weight = self._model.weight(rtt_s)
-        transfer.peak_bps = self._core.peak_bps(route)
+        transfer.peak_bps = self._core.route(route).peak_bps
         free_bytes = self._model.loss_free_bytes(size_bytes, loss)
         transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
         transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
@@ -154,9 +152,10 @@ class Network:
 
     def next_event_s(self) -> float:
         """When to call `advance` next; infinity if nothing will ever happen (a link of no capacity stays so)."""
-        while self._events and self._transfers.get(self._events[0][2].flow_id) is not self._events[0][2]:
-            heappop(self._events)  # of a transfer that is over
-        return min(self._events[0][0] if self._events else math.inf, self._core.next_event_s())
+        events, core_s = self._events, self._core.next_event_s()
+        while events and self._transfers.get(events[0][2].flow_id) is not events[0][2]:
+            heappop(events)  # of a transfer that is over
+        return events[0][0] if events and events[0][0] < core_s else core_s
 
     def advance(self, now_s: float) -> list[Completion]:
         """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time.
@@ -165,11 +164,13 @@ class Network:
         """
         if not now_s >= self._now_s - slack_s(now_s):
             raise ValueError(f"time must not go back: {now_s!r} s after {self._now_s!r} s")
-        while (when_s := self.next_event_s()) <= now_s + slack_s(now_s):
+        until_s = now_s + slack_s(now_s)
+        while (when_s := self.next_event_s()) <= until_s:
             when_s = min(when_s, now_s)
             for flow_id in self._core.advance(when_s):
                 self._drained(when_s, self._transfers[flow_id])
-            while self._events and self._events[0][0] <= when_s + slack_s(when_s):
+            instant_s = when_s + slack_s(when_s)
+            while self._events and self._events[0][0] <= instant_s:
                 _, _, transfer, action = heappop(self._events)
                 if self._transfers.get(transfer.flow_id) is transfer:
                     action(when_s, transfer)
@@ -179,16 +180,8 @@ class Network:
 
     def _path(self, route: tuple[str, ...]) -> tuple[float, float]:
         """One-way latency and packet loss of a route."""
-        if route not in self._paths:
-            for name in route:
-                if name not in self._links:
-                    guess = get_close_matches(name, self._links, n=1)
-                    hint = f"; did you mean {guess[0]!r}?" if guess else ""
-                    raise ValueError(f"unknown link {name!r} in a route{hint}")
-            links = [self._links[name] for name in route]
-            kept = math.prod(1 - link.loss_probability for link in links)
-            self._paths[route] = (math.fsum(link.latency_s for link in links), 1 - kept)
-        return self._paths[route]
+        path = self._core.route(route)
+        return path.latency_s, path.loss_probability
 
     def _connect(self, now_s: float, transfer: _Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
         """Set the first window of a transfer; return when its connection is ready."""

@@ -1,46 +1,110 @@
-"""Routes by name to links in use, looked up once each."""
+"""Routes by name: what is known of them, and which of their links are shared.
 
+Most links of a large population carry one flow at a time. One of constant capacity can then bind nobody else, and the
+flow is bounded by it anyway: it gets no state of its own until a second flow comes.
+"""
+
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Final
 
 from netmodels.airtime import check_route, peak_bps
+from netmodels.capacity import Constant
 from netmodels.link import Link
-from netmodels.sharing import LinkState
+from netmodels.sharing import FlowState, LinkState
+
+_MOST: Final = 100_000  # so much is remembered beyond what is in use; a population may have millions of links
+
+
+class Route:
+    """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss."""
+
+    __slots__ = ("latency_s", "loss_probability", "peak_bps")
+
+    def __init__(self, links: list[Link], specs: Mapping[str, Link]) -> None:
+        self.peak_bps = peak_bps(links, specs)
+        self.latency_s = math.fsum([link.latency_s for link in links])
+        self.loss_probability = 1 - math.prod([1 - link.loss_probability for link in links])
 
 
 class Routes:
-    """The links of `specs` that routes cross, each with its state. Raises ValueError for what cannot be a route."""
+    """Routes over the links of `specs`, and the state of those that are shared. ValueError for what is no route."""
 
     def __init__(self, specs: Mapping[str, Link]) -> None:
         self._specs = specs
+        self._routes: dict[tuple[str, ...], Route] = {}
         self._links: dict[str, LinkState] = {}
-        self._routes: dict[tuple[str, ...], tuple[tuple[LinkState, ...], float]] = {}
+        self._alone: dict[str, FlowState] = {}  # who has a link for himself
+        self._lines: dict[tuple[LinkState, ...], tuple[LinkState, ...]] = {}  # equal ones as one object
+        self._most = _MOST
 
-    def find(self, route: tuple[str, ...]) -> tuple[tuple[LinkState, ...], float]:
-        """The links of a route and the most that a flow can ever get on it."""
-        return self._routes.get(route) or self._resolve(route)
+    def find(self, names: tuple[str, ...]) -> Route:
+        """What is known of a route."""
+        return self._routes.get(names) or self._resolve(names)
 
-    def _resolve(self, route: tuple[str, ...]) -> tuple[tuple[LinkState, ...], float]:
-        for name in route:
-            if name not in self._specs:
-                guess = get_close_matches(name, self._specs, n=1)
-                hint = f"; did you mean {guess[0]!r}?" if guess else ""
-                raise ValueError(f"unknown link {name!r} in route {list(route)}{hint}")
-        if len(set(route)) != len(route):
-            raise ValueError(f"a route must cross a link at most once, got {list(route)}")
-        links = tuple([self._state(name) for name in route])
-        check_route(links)
-        resolved = self._routes[route] = links, peak_bps(links)
-        return resolved
+    def enter(self, now_s: float, flow: FlowState) -> None:
+        """A flow begins on its route: give it its shared links."""
+        found = []
+        for name in flow.names:
+            link = self._links.get(name)
+            if link is None:
+                link = self._share(now_s, name, flow)
+            if link is not None:
+                found.append(link)
+        line = tuple(found)
+        flow.links = self._lines.setdefault(line, line)
+
+    def leave(self, flow: FlowState) -> None:
+        """A flow is over: links that it had for itself are nobody's."""
+        if len(flow.links) < len(flow.names):
+            for name in flow.names:
+                if self._alone.get(name) is flow:
+                    del self._alone[name]
+
+    def _share(self, now_s: float, name: str, flow: FlowState) -> LinkState | None:
+        """The state of a link that has none yet; None if the flow has the link for itself."""
+        spec = self._specs[name]
+        first = self._alone.pop(name, None)
+        if first is None and isinstance(spec.capacity, Constant) and spec.airtime is None and spec.radio_in is None:
+            self._alone[name] = flow
+            return None
+        link = self._state(name)
+        if first is not None:
+            link.limit_bps = spec.capacity.at(now_s)
+            link.flows[first] = 1.0
+            link.demand_bps = first.bound_bps
+            first.links = tuple([self._links[each] for each in first.names if each in self._links])
+        return link
 
     def _state(self, name: str) -> LinkState:
-        state = self._links.get(name)
-        if state is None:
+        link = self._links.get(name)
+        if link is None:
             spec = self._specs[name]
-            cell = None
-            if spec.radio_in is not None:
-                if spec.radio_in not in self._specs or self._specs[spec.radio_in].airtime is None:
-                    raise ValueError(f"link {name!r}: radio_in must name a link with airtime, got {spec.radio_in!r}")
-                cell = self._state(spec.radio_in)
-            state = self._links[name] = LinkState(spec, cell)
-        return state
+            cell = None if spec.radio_in is None else self._state(spec.radio_in)
+            link = self._links[name] = LinkState(spec, cell)
+        return link
+
+    def _resolve(self, names: tuple[str, ...]) -> Route:
+        if len(self._routes) >= _MOST or len(self._links) + len(self._lines) >= self._most:
+            self._forget()
+        links = []
+        for name in names:
+            link = self._specs.get(name)
+            if link is None:
+                guess = get_close_matches(name, self._specs, n=1)
+                hint = f"; did you mean {guess[0]!r}?" if guess else ""
+                raise ValueError(f"unknown link {name!r} in a route{hint}")
+            links.append(link)
+        if len(set(names)) != len(names):
+            raise ValueError(f"a route must cross a link at most once, got {list(names)}")
+        check_route(links, self._specs)
+        route = self._routes[names] = Route(links, self._specs)
+        return route
+
+    def _forget(self) -> None:
+        """Drop all routes, and the links that nobody is on; they come back when they are asked for."""
+        self._routes.clear()
+        self._lines.clear()
+        self._links = {name: link for name, link in self._links.items() if link.in_use}
+        self._most = _MOST + 2 * len(self._links)

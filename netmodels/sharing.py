@@ -31,6 +31,7 @@ class LinkState:
     """
 
     __slots__ = (
+        "airtime",
         "cell",
         "count",
         "demand_bps",
@@ -47,6 +48,7 @@ class LinkState:
 
     def __init__(self, link: Link, cell: "LinkState | None" = None) -> None:
         self.link = link
+        self.airtime = link.airtime
         self.cell = cell  # whose airtime a radio link is part of
         self.limit_bps = 0.0
         self.demand_bps = 0.0
@@ -58,6 +60,11 @@ class LinkState:
         self.left_bps = 0.0  # the rest are scratch fields of `share_links`
         self.weight = 0.0
         self.count = 0
+
+    @property
+    def in_use(self) -> bool:
+        """Whether flows, pools, dates or other links may still refer to this very object."""
+        return bool(self.flows) or self.watched or self.pool is not None or self.airtime is not None
 
     def __repr__(self) -> str:
         return f"<LinkState {self.link.name} {len(self.flows)} flows {'live' if self.live else 'inert'}>"
@@ -80,6 +87,7 @@ class FlowState:
         "links",
         "live_links",
         "mark",
+        "names",
         "peak_bps",
         "pool",
         "rate_bps",
@@ -93,10 +101,11 @@ class FlowState:
         "wish",
     )
 
-    def __init__(self, flow_id: Hashable, serial: int, links: tuple[LinkState, ...], weight: float) -> None:
+    def __init__(self, flow_id: Hashable, serial: int, names: tuple[str, ...], weight: float) -> None:
         self.flow_id = flow_id
         self.serial = serial  # order of arrival
-        self.links = links
+        self.names = names  # the route
+        self.links: tuple[LinkState, ...] = ()  # those of its links that have a state, in the order of the route
         self.wish = weight  # as asked for; equal times in a cell change `weight`
         self.weight = weight
         self.remaining_bits = 0.0
