@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 from pydantic_core import PydanticUndefined
 
 from devices.catalog import ALIASES
@@ -69,6 +69,9 @@ def default_text(section: type[BaseModel], name: str) -> str:
         return "the file's name"
     if name in KINDS and value is not None:
         return f"`{KINDS[name].format(value)}`"
+    for part in field.metadata:  # numbers as a file writes them, with their unit
+        if isinstance(part, PlainSerializer) and isinstance(value, float):
+            return f"`{part.func(value)}`"
     written = WRITTEN.get((section.__name__, name))
     return f"`{written}`" if written is not None else f"`{'null' if value is None else value}`"
 

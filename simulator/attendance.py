@@ -184,10 +184,9 @@ class Attendance:
         member, roll = self._members[me.name], self._rolls[number]
         del roll.busy[me.name]
         schedule = self._rounds.schedule
-        if schedule.aggregates_after(number):
-            self._holds[me.index] = number
-        last = number == schedule.rounds
-        stays = not last and (self._presence.everybody or not schedule.aggregates_after(number))
+        averaged, last = schedule.aggregates_after(number), number == schedule.rounds
+        self._holds[me.index] = number if averaged else -1
+        stays = not last and (self._presence.everybody or not averaged) and self._presence.ready(me.index, _now_s())
         if stays:
             self._begin(member, number + 1)
         elif last:

@@ -13,7 +13,7 @@ from typing import Final
 
 from devices.availability import ALWAYS, Availability, Both, Daily, Recorded, Sessions, read_trace
 from simulator.fleet import Fleet
-from simulator.scenario import Scenario
+from simulator.scenario import Charging, Scenario
 from simulator.streams import stream
 
 MOST_KEPT: Final = 100_000  # devices whose availability is kept in memory; others are made again, and equal
@@ -50,18 +50,29 @@ class Calendar:
         parts = list(self._parts(name, device, number))
         return parts[0] if len(parts) == 1 else Both(parts)
 
+    def plugged(self, index: int) -> Availability | None:
+        """When a device is plugged in; None for never."""
+        device, group, _ = self._crew.place(index)
+        name = self._class_of[group]
+        charging = self._scenario.availability[name].charging if name else None
+        return self._window(charging, device) if charging else None
+
+    def _window(self, charging: Charging, device: str) -> Daily:
+        seed = self._scenario.seed
+        shift = float(stream(seed, "charging", device, "shift").standard_normal()) if charging.spread else 0.0
+        return Daily(
+            charging.start,
+            charging.end,
+            partial(stream, seed, "charging", device),
+            shift_s=charging.spread * shift - self._scenario.starts_at,
+            jitter_s=charging.jitter,
+            days=charging.days,
+        )
+
     def _parts(self, name: str, device: str, number: int) -> Iterator[Availability]:
         given, seed = self._scenario.availability[name], self._scenario.seed
-        if charging := given.charging:
-            shift = float(stream(seed, "charging", device, "shift").standard_normal()) if charging.spread else 0.0
-            yield Daily(
-                charging.start,
-                charging.end,
-                partial(stream, seed, "charging", device),
-                shift_s=charging.spread * shift - self._scenario.starts_at,
-                jitter_s=charging.jitter,
-                days=charging.days,
-            )
+        if given.charging and given.only_while_charging == "on":
+            yield self._window(given.charging, device)
         if given.sessions:
             yield Sessions(given.sessions.on, given.sessions.off, stream(seed, "sessions", device))
         if given.trace:

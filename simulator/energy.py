@@ -201,6 +201,15 @@ class Meter:
             used.joules["idle"] += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
         return float(self._of_round.pop(row.round, 0.0))
 
+    def drawn_j(self, device: str, now_s: float) -> float:
+        """What a device has drawn since t = 0: computing, radio, and rest at all other times, rounds or not."""
+        used = self._device(device)
+        if used is None:
+            return UNKNOWN
+        figures, computing_j = used.consumer.figures, used.joules["compute"]
+        rested_s = now_s - computing_j / figures.training_w
+        return computing_j + used.joules["radio"] + figures.resting_w * rested_s
+
     def used_j(self, device: str) -> float:
         """What a device has used up to the last row about it; nan if a figure of it is unknown."""
         used = self._device(device)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
 
 from devices.availability import ALWAYS, Availability, comes_s, dropout_s, leaves_s
 from simulator.streams import stream
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What is known of each device, by index: when it is there, how often it drops out, and its own state.
+
+    ``ready_s``: when a device may begin a round, now or later, whatever its availability; infinity for never.
+    """
+
+    availability: Callable[[int], Availability] = lambda _: ALWAYS
+    dropouts_per_hour: Callable[[int], float] = lambda _: 0.0
+    ready_s: Callable[[int, float], float] = lambda _, now_s: now_s
 
 
 class Presence:
@@ -15,19 +28,15 @@ class Presence:
     def __init__(
         self,
         size: int,
+        habits: Habits,
         *,
         seed: int,
-        availability: Callable[[int], Availability] = lambda _: ALWAYS,
-        dropouts_per_hour: Callable[[int], float] = lambda _: 0.0,
         participants: int | None = None,
         horizon_s: float = math.inf,
     ) -> None:
-        """Take each device's availability and its dropouts; ``participants``: devices in a round, None for all.
-
-        Nothing beyond the horizon of the run is looked for.
-        """
-        self._size, self._availability, self._dropouts_per_hour = size, availability, dropouts_per_hour
-        self._participants, self._seed, self._horizon_s = participants or size, seed, horizon_s
+        """``participants``: devices in a round, None for all. Nothing beyond the horizon of the run is looked for."""
+        self._size, self._habits, self._seed = size, habits, seed
+        self._participants, self._horizon_s = participants or size, horizon_s
 
     @property
     def everybody(self) -> bool:
@@ -39,7 +48,7 @@ class Presence:
         wanted = self._participants - busy
         chosen: list[int] = []
         for index in self._candidates(round) if wanted > 0 else ():
-            if index not in taken and self._availability(index).available(now_s):
+            if index not in taken and self._habits.availability(index).available(now_s) and self.ready(index, now_s):
                 chosen.append(index)
                 if len(chosen) == wanted:
                     break
@@ -47,13 +56,21 @@ class Presence:
 
     def next_s(self, now_s: float) -> float:
         """When the next device will be available, at ``now_s`` or later; infinity if none is within the horizon."""
-        horizon_s = self._horizon_s
-        return min(comes_s(self._availability(index), now_s, horizon_s=horizon_s) for index in range(self._size))
+        return min(self._next_s(index, now_s) for index in range(self._size))
+
+    def ready(self, index: int, now_s: float) -> bool:
+        """True for a device whose own state lets it begin a round now."""
+        return self._habits.ready_s(index, now_s) <= now_s
+
+    def _next_s(self, index: int, now_s: float) -> float:
+        """When a device will be there after it was ready; it may not be so any more, then this is asked again."""
+        ready_s = self._habits.ready_s(index, now_s)
+        return comes_s(self._habits.availability(index), ready_s, horizon_s=self._horizon_s)
 
     def leaves_s(self, index: int, round: int, now_s: float) -> float:
         """When a device that begins a round now would leave: it is no longer available, or drops out."""
-        when_s = leaves_s(self._availability(index), now_s, horizon_s=self._horizon_s)
-        per_hour = self._dropouts_per_hour(index)
+        when_s = leaves_s(self._habits.availability(index), now_s, horizon_s=self._horizon_s)
+        per_hour = self._habits.dropouts_per_hour(index)
         if not per_hour:
             return when_s
         return min(when_s, now_s + dropout_s(stream(self._seed, "dropout", index, round), per_hour))

@@ -18,12 +18,13 @@ from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import blame
 from simulator.attendance import Attendance
+from simulator.batteries import Batteries, check_batteries
 from simulator.calendar import Calendar
 from simulator.crew import Crew
-from simulator.energy import check_known, meter_of
+from simulator.energy import Meter, check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
-from simulator.presence import Presence
+from simulator.presence import Habits, Presence
 from simulator.queueing import DISCIPLINES
 from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
@@ -61,6 +62,7 @@ def check_feasible(scenario: Scenario) -> None:
             f"training.participants"
         )
     check_known(scenario)
+    check_batteries(scenario)
     needs = [
         workload(scenario, split=place.split, rank=place.group.rank).server_memory
         for place in placements(scenario)
@@ -104,7 +106,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         built = build(scenario, everybody.splits, everybody.ranks, record.phase)
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
-    job = _job(scenario, everybody, numerics, weights, record)
+    job = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
     clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     summary = _summary(scenario, record, time.perf_counter() - started)
@@ -114,8 +116,26 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     return Outcome(record, summary, meter.rows(), numerics.export(), own)
 
 
+def _presence(scenario: Scenario, everybody: fleet.Fleet, meter: Meter) -> Presence:
+    """Who could take part in a round, and until when."""
+    calendar = Calendar(scenario, everybody)
+    batteries = Batteries(scenario, everybody, calendar, meter)
+    return Presence(
+        len(everybody),
+        Habits(calendar.of, calendar.dropouts_per_hour, batteries.ready_s),
+        seed=scenario.seed,
+        participants=scenario.training.participants,
+        horizon_s=scenario.horizon,
+    )
+
+
 def _job(
-    scenario: Scenario, everybody: fleet.Fleet, numerics: Numerics, weights: Sequence[float], record: Record
+    scenario: Scenario,
+    everybody: fleet.Fleet,
+    presence: Presence,
+    numerics: Numerics,
+    weights: Sequence[float],
+    record: Record,
 ) -> Job:
     """The parties of one training job, wired to the network.
 
@@ -131,15 +151,6 @@ def _job(
     training = scenario.training
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
     rounds = Rounds(schedule, numerics, record)
-    calendar = Calendar(scenario, everybody)
-    presence = Presence(
-        len(everybody),
-        seed=scenario.seed,
-        availability=calendar.of,
-        dropouts_per_hour=calendar.dropouts_per_hour,
-        participants=training.participants,
-        horizon_s=scenario.horizon,
-    )
     return Job(
         devices,
         Server(_serving(scenario), server, transport, record),

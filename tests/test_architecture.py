@@ -22,7 +22,7 @@ LAYERS = [
     ["simulator.queueing", "simulator.serving"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds",
      "simulator.presence", "simulator.calendar", "simulator.crew", "simulator.attendance"],
-    ["simulator.energy"],
+    ["simulator.energy", "simulator.batteries"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
     ["simulator.session", "simulator.checking"],

@@ -19,7 +19,7 @@ from simulator import clock, world
 from simulator.clock import Deadlock
 from simulator.messages import Message
 from simulator.numerics import TimingOnly
-from simulator.presence import Presence
+from simulator.presence import Habits, Presence
 from simulator.record import Record
 from simulator.scenario import ScenarioError, load
 from simulator.transport import HUNG_UP, SimulatedTransport
@@ -199,7 +199,7 @@ def test_training_takes_no_virtual_time_when_devices_drop_out(scenarios):
 
 
 def test_when_a_device_drops_out_of_a_round_depends_on_nobody_else_and_on_no_other_round():
-    small, large = (Presence(size, seed=3, dropouts_per_hour=lambda _: 2.0) for size in (3, 1000))
+    small, large = (Presence(size, Habits(dropouts_per_hour=lambda _: 2.0), seed=3) for size in (3, 1000))
     large.leaves_s(7, 1, 0.0)
     assert small.leaves_s(2, 5, 100.0) == large.leaves_s(2, 5, 100.0)
     assert small.leaves_s(2, 5, 100.0) - 100.0 == pytest.approx(small.leaves_s(2, 5, 0.0), rel=1e-9)

@@ -56,6 +56,25 @@ def test_what_happens_in_a_large_fleet_is_what_happened_before(name, scenarios, 
     golden(f"{name}.trace", digest(outcome.record))
 
 
+def comings_and_goings(record: Record) -> str:
+    """Every tenth round with who took part who dropped out, and what was waited for."""
+    told = [row for row in record.rounds[1:] if row.round % 10 == 1 or row.round == len(record.rounds) - 1]
+    lines = [
+        (row.end_s, row.slowest, f"closes round {row.round}, {row.participants} took part, {row.dropped} dropped")
+        for row in told
+    ]
+    lines += [
+        (row.start_s, "nobody", f"is available for round {row.round} until {row.end_s:.6f}") for row in record.waits
+    ]
+    return "".join(f"{time_s:12.6f}  {who:11}  {what}\n" for time_s, who, what in sorted(lines))
+
+
+def test_who_comes_and_goes_overnight_is_who_came_and_went_before(scenarios, golden):
+    outcome = world.run(load(scenarios / "overnight.yaml"), timing_only=True)
+    golden("overnight.trace", comings_and_goings(outcome.record))
+    assert sum(outcome.summary["blame"].values()) == pytest.approx(outcome.summary["virtual_s"], abs=1e-9)
+
+
 def train(scenarios, *overrides):
     return world.run(load(scenarios / "four_phones.yaml", overrides))
 

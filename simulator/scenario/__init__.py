@@ -1,6 +1,6 @@
 """The scenario file: YAML with units, read with positions into frozen models, refused with one sentence per problem."""
 
-from simulator.scenario.availability import Availability
+from simulator.scenario.availability import Availability, Charging
 from simulator.scenario.errors import Problem, ScenarioError
 from simulator.scenario.groups import Group
 from simulator.scenario.loader import load, loads
@@ -13,6 +13,7 @@ __all__ = [
     "Access",
     "Availability",
     "Cell",
+    "Charging",
     "Group",
     "Pair",
     "Problem",

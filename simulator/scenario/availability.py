@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from devices.availability import DAY_S, read_trace
 from simulator.scenario.fields import (
@@ -15,11 +15,15 @@ from simulator.scenario.fields import (
     ExistingPath,
     LinkName,
     NonNegative,
+    Power,
     Section,
     Share,
     Span,
+    Switch,
     Table,
+    share,
 )
+from simulator.scenario.units import format_share
 
 
 def _before_midnight(value: float) -> float:
@@ -29,6 +33,11 @@ def _before_midnight(value: float) -> float:
 
 
 TimeOfDay = Annotated[Duration, AfterValidator(_before_midnight)]
+
+
+NonNegativeShare = Annotated[
+    float, BeforeValidator(share), PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
+]
 
 
 class Charging(Section):
@@ -42,6 +51,7 @@ class Charging(Section):
     jitter: Duration = Field(
         default=0.0, description="standard deviation of a start and an end from one day to the next"
     )
+    power: Power = Field(default=10.0, description="what the charger gives the battery; read by min_battery only")
     days: Share = Field(default=1.0, description="share of days on which a device is plugged in at all")
 
     @model_validator(mode="after")
@@ -61,7 +71,11 @@ class Sessions(Section):
 class Availability(Section):
     """When devices are there; what is given holds together: a device is there when all of it says so."""
 
-    charging: Charging | None = Field(default=None, description="there while plugged in and idle, once a day")
+    charging: Charging | None = Field(default=None, description="plugged in and idle, once a day")
+    only_while_charging: Switch = Field(default="on", description="on: there in the charging window only; off: always")
+    min_battery: Share | None = Field(default=None, description="a round is begun only with so full a battery")
+    battery: Share = Field(default=0.8, description="how full batteries are at the start; read by min_battery only")
+    battery_spread: NonNegativeShare = Field(default=0.0, description="sigma of that from device to device")
     sessions: Sessions | None = Field(default=None, description="on and off in turn")
     trace: ExistingPath | None = Field(
         default=None, description="CSV with the columns device, from_s, to_s; dealt out to the devices in turn"
