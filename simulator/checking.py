@@ -48,7 +48,7 @@ def _groups(scenario: Scenario) -> list[dict[str, Any]]:
     for place in placements(scenario):
         group, split = place.group, place.split
         costs = workload(scenario, split=group.split if split is None else split, rank=group.rank)
-        profile = scenario.find_profile(group.profile)
+        profile = scenario.profile_of(group)
         machine = Machine(profile)
         rows.append(
             {

@@ -60,7 +60,7 @@ def figures(scenario: Scenario) -> dict[str, Figures]:
 
 
 def _of_group(scenario: Scenario, group: Group) -> Figures:
-    profile, link = scenario.find_profile(group.profile), radio_class(scenario, scenario.network.access[group.access])
+    profile, link = scenario.profile_of(group), radio_class(scenario, scenario.network.access[group.access])
     if link is None:
         return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class"])
     lacking = [figure for figure in RADIO if getattr(link, figure) is None]

@@ -69,7 +69,7 @@ def placements(scenario: Scenario) -> list[Placement]:
 
 def _placed(scenario: Scenario) -> Iterator[Placement]:
     for group in scenario.groups:
-        usable_bytes = available_bytes(scenario.find_profile(group.profile))
+        usable_bytes = available_bytes(scenario.profile_of(group))
         need_bytes = _need_bytes(scenario, group, group.split)
         lowest = 0 if scenario.on_oom == "shallower" else group.split
         splits = range(group.split, lowest - 1, -1)
@@ -83,7 +83,7 @@ def _need_bytes(scenario: Scenario, group: Group, split: int) -> float:
 
 def _demand(scenario: Scenario, group: Group) -> Demand:
     need = workload(scenario, split=group.split, rank=group.rank).client_memory
-    return Demand(name=group.name, profile=scenario.find_profile(group.profile), need=need, count=group.count)
+    return Demand(name=group.name, profile=scenario.profile_of(group), need=need, count=group.count)
 
 
 def out_of_memory(placed: list[Placement]) -> list[dict[str, object]]:

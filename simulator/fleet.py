@@ -164,7 +164,7 @@ def _kinds(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[_Kind]:
         dealt[group.cell or ""] += group.count
         if place.split is None:
             continue
-        profile = scenario.find_profile(group.profile)
+        profile = scenario.profile_of(group)
         yield _Kind(
             group,
             first,

@@ -120,11 +120,22 @@ def _machines(server: Server, name: str) -> str:
 
 def provenance(scenario: Scenario) -> dict[str, Any]:
     """Where every cost of a run comes from."""
-    profiles = {group.profile for group in scenario.groups} | {scenario.server.profile, scenario.aggregator.profile}
+    sources = {name: scenario.find_profile(name).provenance for name in _profiles(scenario)}
+    sources |= {
+        f"{group.profile} on {group.backend}": scenario.profile_of(group).provenance
+        for group in scenario.groups
+        if group.backend is not None
+    }
     return {
-        "devices": {name: scenario.find_profile(name).provenance for name in sorted(profiles)},
+        "devices": dict(sorted(sources.items())),
         "compute": f"roofline over the FLOPs and bytes of {scenario.timed_model}, computed from its config",
         "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
         "network": f"{scenario.network.model}: max-min sharing, docs/network.md",
         "links": links.provenance(scenario),
     }
+
+
+def _profiles(scenario: Scenario) -> set[str]:
+    """The profiles that are used as the catalogue has them."""
+    devices = {group.profile for group in scenario.groups if group.backend is None}
+    return devices | {scenario.server.profile, scenario.aggregator.profile}

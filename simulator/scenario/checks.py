@@ -6,15 +6,18 @@ wrong, and all problems are shown together. Each yields the key path at fault an
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast, get_args
 
+from devices.backends import on_backend
+from devices.catalog import extended, find
+from devices.profile import Backend
 from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
-from simulator.scenario.fields import DIGITS, Section, betas, quantity, share, to_number, to_text, to_whole
+from simulator.scenario.fields import DIGITS, Section, betas, one_of, quantity, share, to_number, to_text, to_whole
 from simulator.scenario.fields import targets as to_targets
 from simulator.scenario.groups import apportion
 from simulator.scenario.model import Lora, Model, Training
-from simulator.scenario.paths import HUB_NAME, MODELS, resolve_model
+from simulator.scenario.paths import HUB_NAME, MODELS, find_path, resolve_model
 from simulator.scenario.tree import Raw
 from simulator.scenario.units import DURATION
 from simulator.scenario.words import unknown
@@ -78,6 +81,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _availability(scenario)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
+    yield from _backends(scenario, base_folder)
     yield from _queue(scenario)
     yield from _fleet(scenario)
     if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
@@ -222,6 +226,25 @@ def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
     for name in new.names("availability"):
         if name not in kept and name not in used:
             yield ("availability", name), unknown("class of availability", name, kept)
+
+
+def _backends(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
+    """Processors that a group's device lacks, or of which a figure is unknown."""
+    name = scenario.read(to_text, "device_catalog")
+    path = None if name is None else find_path(name, base_folder)
+    for i in scenario.groups:
+        profile = scenario.read(to_text, "devices", i, "profile")
+        backend = scenario.read(one_of("backend", get_args(Backend)), "devices", i, "backend")
+        if profile is None or backend is None:
+            continue
+        try:
+            device = find(profile, None if path is None else extended(path))
+        except ValueError:  # told by itself
+            continue
+        try:
+            on_backend(device, cast(Backend, backend))
+        except ValueError as error:
+            yield ("devices", i, "backend"), str(error)
 
 
 def _queue(scenario: Lenient) -> Iterator[Unmet]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from devices.profile import Backend
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -22,6 +24,7 @@ class Group:
     background: float = 0.0  # share of the speed that other programs take
     availability: str | None = None  # None: always there
     heat: bool = True  # do they slow down as they work?
+    backend: Backend | None = None  # None: the profile's own
 
 
 def apportion(shares: Sequence[float], total: int) -> list[int]:

@@ -4,12 +4,13 @@ The names are those of the file. Floats are SI (see ``fields``): seconds, bytes,
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
+from devices.backends import on_backend
 from devices.catalog import extended, find
-from devices.profile import Profile
+from devices.profile import Backend, Profile
 from netmodels.catalog import LinkClass
 from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
@@ -70,6 +71,7 @@ Discipline = Annotated[
 OnOom = Annotated[
     Literal["refuse", "drop", "shallower"], BeforeValidator(one_of("way out", ("refuse", "drop", "shallower")))
 ]
+OnBackend = Annotated[Backend, BeforeValidator(one_of("backend", get_args(Backend)))]
 Energy = Annotated[Literal["auto", "required"], BeforeValidator(one_of("energy", ("auto", "required")))]
 
 
@@ -170,6 +172,9 @@ class DeviceGroup(Section):
     jitter: NonNegative = Field(default=0.0, description="lognormal sigma of each computation's time")
     background: Loss = Field(default=0.0, description="share of these devices' speed that other programs take")
     availability: Text | None = Field(default=None, description="a key of availability; null: always there")
+    backend: OnBackend | None = Field(
+        default=None, description="processor that trains: cpu, gpu-fp32 or gpu-fp16; null: the profile's own"
+    )
     heat: Switch = Field(default="on", description="on: they slow down as they work, see devices/heat.py; off: never")
 
 
@@ -261,6 +266,11 @@ class Scenario(Section):
         """The file that was read; None for a text or a model made by hand."""
         return self._source_path
 
+    def profile_of(self, group: Group) -> Profile:
+        """The device profile of a group, on the processor that trains."""
+        profile = self.find_profile(group.profile)
+        return profile if group.backend is None else on_backend(profile, group.backend)
+
     def find_profile(self, name: str) -> Profile:
         """The device profile of that name, from the scenario's own table or the shipped one."""
         return find(name, None if self.device_catalog is None else extended(Path(self.device_catalog)))
@@ -291,6 +301,7 @@ class Scenario(Section):
                 background=group.background,
                 availability=group.availability,
                 heat=group.heat == "on",
+                backend=group.backend,
             )
             for group, count in zip(self.devices, self._counts(), strict=True)
         )

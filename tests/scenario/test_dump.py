@@ -94,6 +94,7 @@ def scenarios(draw) -> Scenario:
             "speed_spread": draw(nonnegative),
             "jitter": draw(nonnegative),
             "background": draw(st.floats(0, 0.999)),
+            "backend": draw(st.sampled_from([None, "cpu"])),
             "heat": draw(st.sampled_from(["on", "off"])),
         }
         for name in group_names
