@@ -50,7 +50,7 @@ def digest(record: Record) -> str:
     return "".join(rounds) + sentences(small)
 
 
-@pytest.mark.parametrize("name", ["stadium_cell", "commuters", "mixed_lab"])
+@pytest.mark.parametrize("name", ["100_phones", "stadium_cell", "commuters", "mixed_lab"])
 def test_what_happens_in_a_large_fleet_is_what_happened_before(name, scenarios, golden):
     outcome = world.run(load(scenarios / f"{name}.yaml"), timing_only=True)
     golden(f"{name}.trace", digest(outcome.record))
