@@ -133,7 +133,7 @@ class Attendance:
         taken = {member.device.index for member in self._members.values()} | set(roll.began.values())
         newcomers = self._presence.pick(number, now_s, taken, len(roll.busy))
         if not newcomers and not roll.began:
-            until_s = self._presence.next_s(now_s)
+            until_s = self._presence.next_s(number, now_s)
             self._rounds.waits(WaitRow(number, now_s, until_s))
             asyncio.get_running_loop().call_at(until_s, self._open_round, number)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netmodels.capacity import Constant
+from netmodels.capacity import Constant, Steps
 from netmodels.network import Network
 from netmodels.tcp import MODELS
 from netmodels.topology import Pipe, Topology
-from simulator import clock, world
+from simulator import clock, fleet, world
 from simulator.clock import Deadlock
 from simulator.messages import Message
 from simulator.numerics import TimingOnly
@@ -133,6 +134,32 @@ def test_a_round_that_takes_too_long_goes_on_without_those_who_have_not_finished
 
 def test_a_time_out_that_nobody_reaches_changes_nothing(scenarios):
     assert run(scenarios, "training.timeout=1 h").summary["trace_hash"] == run(scenarios).summary["trace_hash"]
+
+
+def dies_at(when_s, scenarios, monkeypatch, *overrides):
+    """two_devices.yaml, where the far device's uplink has no capacity from an instant on, for ever."""
+    real = fleet.access_pipes
+
+    def pipes(scenario, group):
+        make = real(scenario, group)
+        if group.name != "far":
+            return make
+        return lambda number: replace(make(number), up=Steps((0.0, when_s), (1e6, 0.0)))
+
+    monkeypatch.setattr(fleet, "access_pipes", pipes)
+    return run(scenarios, *overrides, name="two_devices")
+
+
+def test_a_permanent_outage_ends_in_the_time_out(scenarios, monkeypatch):
+    outcome = dies_at(0.2, scenarios, monkeypatch, "training.timeout=5 s", "training.rounds=3")
+    assert [row.end_s for row in outcome.record.rounds[1:]] == [5.0, 10.0, 15.0]
+    assert [row.dropped for row in outcome.record.rounds[1:]] == [2, 2, 2]  # near waits for the server in vain
+    assert parts_sum(outcome) == pytest.approx(15.0, abs=1e-9)
+
+
+def test_a_permanent_outage_without_a_time_out_is_a_deadlock_that_names_who_waits(scenarios, monkeypatch):
+    with pytest.raises(Deadlock, match=r"near on near\.gradients, server on server\.activations"):
+        dies_at(0.2, scenarios, monkeypatch)
 
 
 # --- dropouts

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator import world
+from devices.availability import Recorded
+from simulator import presence, world
 from simulator.fleet import members
+from simulator.presence import Habits, Presence
 from simulator.scenario import load
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +84,22 @@ def test_a_population_that_would_be_written_whole_is_refused_before_it_is(scenar
     crowd = ["devices.0.count=1000000", "training.participants=100"]
     with pytest.raises(ValueError, match=r"data\.samples_per_device: .* 64,.* examples.*--timing-only"):
         world.run(load(scenarios / "100_phones.yaml", crowd))
+
+
+def test_of_a_population_only_so_many_are_asked_and_who_is_there_takes_part(monkeypatch):
+    monkeypatch.setattr(presence, "MOST_ASKED", 100)
+    asked = set()
+
+    def availability(index):
+        asked.add(index)
+        return Recorded([(0.0 if index % 4 == 0 else 600.0, 1000.0)])  # a quarter is there from the beginning
+
+    crowd = Presence(1000, Habits(availability), seed=1, participants=50)
+    chosen = crowd.pick(1, 500.0, (), 0)
+    assert len(asked) == 100  # fewer than 50 of them are there
+    assert chosen == sorted(index for index in asked if index % 4 == 0)
+    assert 10 < len(chosen) < 40
+    assert crowd.next_s(2, 500.0) == 500.0
 
 
 @pytest.mark.slow

@@ -67,9 +67,8 @@ def presence(now: Snapshot) -> list[Text]:
     if last is None or (not now.tally.dropped and not now.tally.waited_s and last.participants == everybody):
         return []
     value = Text.assemble((f"{last.participants} of {everybody:,}", STRONG), (f"  {now.tally.dropped} dropped", LABEL))
-    if now.tally.waited_s:
-        value.append(f"  nobody there for {f.duration(now.tally.waited_s)}", LABEL)
-    return [line("took part", value)]
+    waited = [line("nobody there", Text(f.duration(now.tally.waited_s)))] if now.tally.waited_s else []
+    return [line("took part", value), *waited]
 
 
 def learning(now: Snapshot, width: int) -> list[Text]:

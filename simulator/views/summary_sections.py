@@ -113,7 +113,7 @@ def _who_took_part(rounds: Sequence[RoundRow], everybody: int) -> Lines:
         (str(dropped), STRONG),
         (f" of {sum(counts)} dropped before they had finished", LABEL),
     )
-    return [line("took part", text)]
+    return [wrapped("took part", text)]
 
 
 def _clock(label: str, value: str, style: str, whose: str) -> Text:
