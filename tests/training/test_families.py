@@ -9,6 +9,8 @@ import torch
 from transformers import BertConfig, GPT2Config, Qwen2Config
 
 from simulator.training.families import FAMILIES, family_of
+from simulator.training.groups import Grouping
+from simulator.training.model import Regime
 from simulator.training.proof import _differences, _step
 from simulator.workload import TARGETS_OF
 
@@ -39,6 +41,16 @@ def test_clients_of_different_splits_and_ranks_have_the_gradients_of_the_whole_m
 @pytest.mark.parametrize("split", range(13))
 def test_split_training_has_them_at_every_split(world, family, split):
     assert compare(world([split] * 3, [4] * 3, family=family, targets=GATED)) < 1e-12
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_dropout_and_checkpointing_do_not_depend_on_how_clients_are_grouped(world, family):
+    kept, twice = (Regime(dropout=0.2, lora_dropout=0.2, checkpointing=again) for again in (False, True))
+    together = world(*MIXED, family=family, targets=GATED, regime=kept).engine
+    apart = world(*MIXED, family=family, targets=GATED, regime=twice, grouping=Grouping(1)).engine
+    assert max(_differences(_step(apart), _step(together))) < 1e-12
+    plain = world(*MIXED, family=family, targets=GATED).engine
+    assert _differences(_step(plain), _step(together))[0] > 1e-3  # there was dropout
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
