@@ -43,7 +43,15 @@ def test_json_is_one_object_with_the_summary_and_nothing_else(capsys, tmp_path):
 def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):
     folder = tmp_path / "r"
     assert run(capsys, "run", FOUR, "--timing-only", "--out", str(folder))[0] == 0
-    names = {"scenario.yaml", "manifest.json", "messages.parquet", "compute.parquet", "rounds.csv", "summary.json"}
+    names = {
+        "scenario.yaml",
+        "manifest.json",
+        "messages.parquet",
+        "compute.parquet",
+        "devices.csv",
+        "rounds.csv",
+        "summary.json",
+    }
     assert {entry.name for entry in folder.iterdir()} == names
     rounds = list(csv.DictReader((folder / "rounds.csv").open()))
     assert [row["round"] for row in rounds] == ["0", "1", "2"]
