@@ -84,6 +84,11 @@ class Attendance:
                 return
             number += 1
 
+    @property
+    def stays(self) -> bool:
+        """True if whoever is there at an average goes on; False if devices are drawn anew after it."""
+        return self._presence.everybody
+
     def missed_an_average(self, me: Device) -> bool:
         """True for a device that does not hold the global adapters: it was not there, or has been away since."""
         return self._holds.get(me.index, INITIAL) != self._average
@@ -185,8 +190,8 @@ class Attendance:
         del roll.busy[me.name]
         schedule = self._rounds.schedule
         averaged, last = schedule.aggregates_after(number), number == schedule.rounds
-        self._holds[me.index] = number if averaged else -1
-        stays = not last and (self._presence.everybody or not averaged) and self._presence.ready(me.index, _now_s())
+        self._holds[me.index] = number if averaged and self.stays else -1
+        stays = not last and (self.stays or not averaged) and self._presence.ready(me.index, _now_s())
         if stays:
             self._begin(member, number + 1)
         elif last:

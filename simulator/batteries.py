@@ -10,7 +10,7 @@ import math
 
 from devices.availability import Recorded
 from devices.battery import Battery
-from simulator.calendar import Calendar
+from simulator.calendar import MOST_KEPT, Calendar
 from simulator.energy import Figures, Meter, figures
 from simulator.fleet import Fleet
 from simulator.scenario import Scenario
@@ -36,7 +36,9 @@ class Batteries:
         least = self._least(group)
         if least is None:
             return now_s
-        battery = self._made.get(index) or self._made.setdefault(index, self._make(index, device, group))
+        battery = self._made.get(index) or self._make(index, device, group)
+        if len(self._made) < MOST_KEPT or self._meter.has_worked(device):  # others only rest: made again, and equal
+            self._made[index] = battery
         if battery.level(now_s, self._meter.drawn_j(device, now_s)) >= least:
             return now_s
         return battery.reaches_s(least, self._figures[group].resting_w, horizon_s=self._scenario.horizon)

@@ -201,11 +201,16 @@ class Meter:
             used.joules["idle"] += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
         return float(self._of_round.pop(row.round, 0.0))
 
+    def has_worked(self, device: str) -> bool:
+        """True for a device that is kept account of."""
+        return device in self._devices
+
     def drawn_j(self, device: str, now_s: float) -> float:
         """What a device has drawn since t = 0: computing, radio, and rest at all other times, rounds or not."""
-        used = self._device(device)
+        used = self._devices.get(device)
         if used is None:
-            return UNKNOWN
+            resting = self._find(device)
+            return UNKNOWN if resting is None else resting.figures.resting_w * now_s
         figures, computing_j = used.consumer.figures, used.joules["compute"]
         rested_s = now_s - computing_j / figures.training_w
         return computing_j + used.joules["radio"] + figures.resting_w * rested_s

@@ -281,15 +281,16 @@ def test_devices_are_drawn_anew_after_each_average_and_stay_until_then(scenarios
     assert [row.participants for row in record.rounds[1:]] == [2] * 12
 
 
-def test_whoever_was_not_there_at_the_last_average_takes_it_first(scenarios):
+def test_an_average_goes_to_those_who_are_drawn_next_and_not_to_those_who_leave(scenarios):
     record = run(scenarios, "training.rounds=12", "training.participants=2", "training.aggregate_every=3").record
-    holds = dict.fromkeys(PHONES, 0)
+    whole = max(row.size_bytes for row in record.messages if row.kind == "adapter")
     for opening in (1, 4, 7, 10):
         members = {row.actor for row in record.computes if row.round == opening and row.actor in PHONES}
-        behind = {name for name in members if holds[name] != opening - 1}
         taken = {row.receiver for row in record.messages if row.sender == "aggregator" and row.round == opening}
-        assert taken == behind
-        holds |= dict.fromkeys(members, opening + 2)
+        assert taken == (set() if opening == 1 else members)
+        thanks = [row for row in record.messages if row.sender == "aggregator" and row.round == opening + 2]
+        assert {row.receiver for row in thanks} == members
+        assert all(row.size_bytes < 100 < whole for row in thanks)
 
 
 def test_everybody_drawn_is_the_run_without_a_draw(scenarios):

@@ -20,17 +20,22 @@ in a fixed order instead of a3 as the paper has it; here the paper rules.
 
 Devices come and go, of which the paper says nothing. Here a device that goes, at whatever instant, counts no more in
 the round: neither its batch in a3, nor its adapters in b2; the server and the aggregation server go on with those who
-are still there. One who was not there at the last average, or has been away since, begins with b3.
+are still there. One who was not there at the last average, or has been away since, begins with b3. Where devices are
+drawn anew after each average, b3 goes to those who are drawn, as they begin; the others get an empty frame for b1.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from simulator.actors import Actor, Device, Server
 from simulator.algorithms.job import Job
+from simulator.messages import frame_bytes
 from simulator.workload import SplitWorkload, aggregation_work
+
+THANKS_BYTES: Final = frame_bytes("adapter", {})
 
 
 async def device(me: Device, job: Job, first: int) -> None:
@@ -78,7 +83,8 @@ async def aggregator(me: Actor, job: Job) -> None:
                 job.numerics.aggregate(members, [job.weights[index] for index in members])
                 job.attendance.averaged(round)
             for to in [job.devices[index] for index in members]:
-                reply = me.send(to.name, "adapter", round, to.costs.adapter_bytes)  # b3
+                size_bytes = to.costs.adapter_bytes if job.attendance.stays else THANKS_BYTES
+                reply = me.send(to.name, "adapter", round, size_bytes)  # b3
                 replies.create_task(reply, name=f"adapter to {to.name}")
 
 

@@ -109,7 +109,7 @@ def _who_took_part(rounds: Sequence[RoundRow], everybody: int) -> Lines:
     counts, dropped = [row.participants for row in rounds], sum(row.dropped for row in rounds)
     text = Text.assemble(
         (f"{median(counts):g}", STRONG),
-        (f" devices of {everybody} in a median round, {min(counts)} to {max(counts)}; ", LABEL),
+        (f" devices of {everybody:,} in a median round, {min(counts)} to {max(counts)}; ", LABEL),
         (str(dropped), STRONG),
         (f" of {sum(counts)} dropped before they had finished", LABEL),
     )

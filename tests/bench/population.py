@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument("--participants", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="as the other benches have it; it is JSON anyway")
     given = parser.parse_args()
     print(json.dumps(measure(given.devices, given.participants, given.rounds), indent=2))
 
