@@ -304,8 +304,9 @@ def check_known(scenario: Scenario) -> None:
     """Refuse a scenario that requires its energy and has a group of which a figure is unknown; ValueError names it."""
     if scenario.energy != "required":
         return
+    place = "" if scenario.source_path is None else f"{scenario.source_path}: "
     sentences = [
-        f"energy: required, but unknown for {group}: {'; '.join(each.missing)}"
+        f"{place}energy: required, but unknown for {group}: {'; '.join(each.missing)}"
         for group, each in figures(scenario).items()
         if each.missing
     ]

@@ -31,6 +31,7 @@ from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Scenario
 from simulator.serving import Serving
 from simulator.transport import SimulatedTransport
+from simulator.workload import aggregation_work, server_work
 
 MOST_AT_ONCE: Final = 100_000
 MOST_EXAMPLES: Final = 2_000_000
@@ -52,8 +53,8 @@ class Outcome:
 def check_feasible(scenario: Scenario) -> None:
     """Refuse a fleet that is too large to simulate one by one, or of which somebody cannot hold its part.
 
-    Raises ValueError; `devices.memory.DoesNotFit` where the bytes of the server do not suffice, or those of a device
-    and ``on_oom`` knows no way out.
+    Raises ValueError, also for a figure that the run would need and nobody knows; `devices.memory.DoesNotFit` where the
+    bytes of the server do not suffice, or those of a device and ``on_oom`` knows no way out.
     """
     at_once = scenario.training.participants or scenario.fleet_size
     if at_once > MOST_AT_ONCE:
@@ -63,13 +64,18 @@ def check_feasible(scenario: Scenario) -> None:
         )
     check_known(scenario)
     check_batteries(scenario)
-    needs = [
-        workload(scenario, split=place.split, rank=place.group.rank).server_memory
+    costs = {
+        place.group: workload(scenario, split=place.split, rank=place.group.rank)
         for place in placements(scenario)
         if place.split is not None
-    ]
-    largest = max(needs, key=lambda need: sum(need.values()))
-    check_fleet([Demand(name="server", profile=scenario.find_profile(scenario.server.profile), need=largest)])
+    }
+    server = scenario.find_profile(scenario.server.profile)
+    largest = max((each.server_memory for each in costs.values()), key=lambda need: sum(need.values()))
+    check_fleet([Demand(name="server", profile=server, need=largest)])
+    for group, each in costs.items():  # asks for every figure, now rather than in the middle of the run
+        Machine(scenario.profile_of(group)).seconds(each.client_forward + each.client_backward)
+    Machine(server).seconds(server_work(list(costs.values())))
+    Machine(scenario.find_profile(scenario.aggregator.profile)).seconds(aggregation_work(list(costs.values())))
 
 
 def _check_data(scenario: Scenario) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import world
+from simulator import session, world
 from simulator.scenario import ScenarioError, dump, load, loads
 
 HEADER = "id,name,device_class,backend,efficiency,efficiency_source,cpu_fp32_flops_per_s,memory_bandwidth_bytes_per_s"
@@ -76,7 +76,15 @@ def test_a_misspelt_device_of_ones_own_is_guessed(folder):
     assert "unknown device profile 'our-bord'; did you mean 'our-board'?" in line
 
 
-def test_a_figure_that_the_table_leaves_out_is_an_error_that_names_it(folder):
+@pytest.mark.parametrize("party", ["device", "server", "aggregator"])
+def test_a_figure_that_the_table_leaves_out_is_an_error_that_names_it_before_anything_runs(folder, party):
     (folder / "mine.csv").write_text(f"{HEADER}\n{ROW.replace('1e11,1e10', '1e11,')}\n")
+    kept = {"device": "count", "server": "server", "aggregator": "aggregator"}[party]
+    text = "\n".join(
+        line if kept in line else line.replace("our-board", "raspberry-pi-5") for line in SCENARIO.splitlines()
+    )
+    assert text.count("our-board") == 1
+    (folder / "s.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"'our-board' \(Our board\): memory_bandwidth_bytes_per_s is unknown"):
-        world.run(load(folder / "s.yaml"), timing_only=True)
+        session.run(folder / "s.yaml", [], out=folder / "run", timing_only=True, quiet=True)
+    assert not (folder / "run").exists()
