@@ -17,11 +17,14 @@ spans = st.floats(1e-3, 1e5)
 
 
 def test_a_cold_device_slows_along_the_published_curve():
-    """12.4 tokens/s at first, 3.8 for ever; the model within a quarter of what was read after 5, 10 and 15 minutes."""
+    """12.4 tokens/s at first, 3.8 for ever; the model is 7 % below what was read after 5 minutes, 26 % above after 15.
+
+    One constant fits no better: the points alone would give 4 to 11 minutes.
+    """
     for minutes, read in ((5, 9.1), (10, 6.2), (15, 4.1)):
         speed = 1 - (1 - PHONE.sustained) * PHONE.warmed(0.0, 60 * minutes)
         assert speed == pytest.approx(0.31 + 0.69 * math.exp(-60 * minutes / 480))
-        assert 12.4 * speed == pytest.approx(read, rel=0.35)
+        assert 12.4 * speed == pytest.approx(read, rel=0.27)
 
 
 def test_the_time_of_a_computation_is_the_integral_of_its_speed():
