@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from simulator.training import loss
+from simulator.training.groups import Grouping
+
 # Operations that only look at memory in another way start no kernel.
 VIEWS = {
     "view", "_unsafe_view", "reshape", "transpose", "t", "permute", "slice", "select", "narrow", "expand", "unsqueeze",
@@ -39,10 +42,18 @@ def launches_of_a_step(engine, clients: int) -> int:
     return counter.count
 
 
-@pytest.mark.parametrize("clients", [2, 8, 40])
-def test_a_step_of_12_blocks_launches_at_most_420_kernels_for_any_number_of_clients(world, clients):
-    engine = world([3] * clients, [4] * clients).engine
+@pytest.mark.parametrize("clients", [2, 8, 40, 100])
+def test_a_step_of_12_blocks_launches_at_most_420_kernels_for_any_number_of_clients(world, monkeypatch, clients):
+    monkeypatch.setattr(loss, "CHUNK_BYTES", 1)  # the most chunks of the loss there can be
+    engine = world([3] * clients, [4] * clients, grouping=Grouping(10**9)).engine
     assert launches_of_a_step(engine, clients) <= 420
+
+
+def test_launches_stop_growing_with_clients_once_the_loss_has_its_most_chunks(world, monkeypatch):
+    """100 clients with 2 sequences have some 1,200 label positions, at least 128 a chunk."""
+    monkeypatch.setattr(loss, "CHUNK_BYTES", 1)
+    engines = {n: world([3] * n, [4] * n, grouping=Grouping(10**9)).engine for n in (100, 150)}
+    assert len({launches_of_a_step(engine, clients) for clients, engine in engines.items()}) == 1
 
 
 def test_mixed_splits_cost_a_second_adapter_in_the_blocks_where_they_meet_and_nothing_else(world):
