@@ -28,7 +28,7 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
     """
     scenario = load(path, overrides)
     world.check_feasible(scenario)
-    from simulator.training.proof import prove  # noqa: PLC0415 -- loads torch
+    from simulator.training.proof import memory, prove  # noqa: PLC0415 -- loads torch
 
     crew = members(scenario)
     findings = list(prove(scenario, crew.splits, crew.ranks, phase))
@@ -38,6 +38,7 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
         "timed_as": scenario.timed_model,
         "groups": _groups(scenario),
         "findings": [{**asdict(finding), "holds": finding.holds} for finding in findings],
+        "memory": memory(scenario, crew.splits, crew.ranks),
         "holds": all(finding.holds for finding in findings),
     }
 
@@ -94,6 +95,9 @@ def show(result: dict[str, Any], console: Console) -> None:
     for row in result["groups"]:
         if row["out_of_memory"]:
             console.print(f"out of memory: {row['out_of_memory']}", style="yellow", highlight=False)
+    parts = ", ".join(f"{part} {short_bytes(size_bytes)}" for part, size_bytes in result["memory"].items())
+    total = short_bytes(sum(result["memory"].values()))
+    console.print(f"memory of training {result['model']} here: {total} predicted ({parts}), and torch itself")
     console.print(_proof(result))
 
 

@@ -9,6 +9,7 @@ import pytest
 import cli
 from simulator import checking
 from simulator.training import whole
+from simulator.workload import shape_of
 
 
 def test_check_proves_split_equals_whole_on_mixed_splits_and_ranks(scenarios, capsys):
@@ -16,10 +17,11 @@ def test_check_proves_split_equals_whole_on_mixed_splits_and_ranks(scenarios, ca
     result = json.loads(capsys.readouterr().out)
     assert result["holds"]
     assert [(row["what"], row["dtype"]) for row in result["findings"]] == [
-        ("split = whole", "float64"), ("batched = one by one", "float64"),
+        ("split = whole", "float64"), ("batched = one by one", "float64"), ("every split = whole", "float64"),
         ("split = whole", "float32"), ("batched = one by one", "float32"),
     ]  # fmt: skip
     assert [row["split"] for row in result["groups"]] == [1, 3, 5]
+    assert result["memory"]["base weights"] == 4 * shape_of("mini").parameters
     assert all(row["memory_bytes"] < row["usable_bytes"] for row in result["groups"])
 
 

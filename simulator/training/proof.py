@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from simulator.scenario import Scenario
-from simulator.streams import seed_of
+from simulator.streams import seed_of, stream
 from simulator.training.build import build, model_plan
-from simulator.training.engine import Engine
+from simulator.training.engine import Clients, Engine
+from simulator.training.footprint import footprint
 from simulator.training.groups import Grouping
 from simulator.training.models import device_of, load
 from simulator.training.whole import Truth, Whole
@@ -46,11 +47,12 @@ def prove(
 
     split = whole: the engine's batched pass against the unsplit Hugging Face model with PEFT, client by client.
     batched = one by one: the engine with all clients in one pass against a pass for each.
+    every split = whole: the same for a single device at each split point of the model, in double precision.
     """
     chosen = _different(splits, ranks)
     splits, ranks = [splits[index] for index in chosen], [ranks[index] for index in chosen]
     for dtype, allowed in ALLOWED.items():
-        small = _small(scenario, dtype, len(chosen))
+        small = _small(scenario, dtype)
         phase(f"comparing with the whole model in {dtype}")
         engine = build(small, splits, ranks, phase).engine
         _disturb(engine, scenario.seed)
@@ -63,6 +65,33 @@ def prove(
         yield Finding("split = whole", dtype, *_differences(together, truth), allowed)
         engine.settings = replace(engine.settings, grouping=Grouping(1))
         yield Finding("batched = one by one", dtype, *_differences(_step(engine), together), allowed)
+        if dtype == "float64":
+            phase("comparing every split point with the whole model")
+            yield Finding("every split = whole", dtype, *_every_split(engine, whole, scenario.seed), allowed)
+
+
+def memory(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int]) -> dict[str, int]:
+    """Predicted bytes, by part, that training this scenario holds on this machine; see `footprint`."""
+    chosen = _different(splits, ranks)
+    small = _small(scenario, scenario.training.dtype)
+    small = small.model_copy(update={"model": scenario.model, "lora": scenario.lora})
+    engine = build(small, [splits[i] for i in chosen], [ranks[i] for i in chosen], lambda _: None).engine
+    cohort = min(len(splits), scenario.training.participants or len(splits))
+    return footprint(engine, cohort=cohort, sequences=scenario.training.batch, tokens=scenario.training.tokens)
+
+
+def _every_split(engine: Engine, whole: Whole, seed: int) -> tuple[float, float]:
+    """The largest differences of loss and gradients over the split points 0 .. L, for the first device alone."""
+    worst = (0.0, 0.0)
+    for split in range(engine.model.num_blocks + 1):
+        clients = Clients((split,), (max(engine.clients.ranks),), (1.0,))
+        cut = Engine(engine.model, engine.data, clients, engine.settings, stream(seed, "proof", split))
+        _disturb(cut, seed)
+        whole.follow(cut)
+        rows_NP, server_P = cut.bank.params(cut.rows_of([0])), cut.server.params(cut.server_rows)[0]
+        found = _differences(_step(cut), whole.step([0], [cut.data.batch(0, 1)], rows_NP, server_P))
+        worst = (max(worst[0], found[0]), max(worst[1], found[1]))
+    return worst
 
 
 def _different(splits: Sequence[int], ranks: Sequence[int]) -> list[int]:
@@ -74,7 +103,7 @@ def _different(splits: Sequence[int], ranks: Sequence[int]) -> list[int]:
     return (list(first.values()) + others[:1])[:MOST_DEVICES]
 
 
-def _small(scenario: Scenario, dtype: str, devices: int) -> Scenario:
+def _small(scenario: Scenario, dtype: str) -> Scenario:
     """The same scenario with one sequence a device, in that precision, without dropout."""
     training = scenario.training.model_copy(update={"dtype": dtype, "batch": 1})
     samples = max(1, min(scenario.data.samples_per_device, 4))

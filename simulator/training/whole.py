@@ -54,6 +54,10 @@ class Whole:
             warnings.simplefilter("ignore", FutureWarning)
             self.model = get_peft_model(model, config).to(next(model.parameters()).dtype).eval()
 
+    def follow(self, engine: Engine) -> None:
+        """Be the reference of another engine on the same base, with equal pieces and ranks."""
+        self._engine = engine
+
     def step(self, devices: Sequence[int], batches: Sequence[Sequences], clients_NP: Tensor, server_P: Tensor) -> Truth:
         """Loss and gradients of a cohort with these rows of parameters."""
         positions = sum(int((batch.labels_RT >= 0).sum()) for batch in batches)
