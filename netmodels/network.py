@@ -9,10 +9,22 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
+from typing import Final
 
+from netmodels.cubic import Window, exit_bits
 from netmodels.flows import Flows, slack_s
 from netmodels.link import Link
-from netmodels.tcp import Tcp
+from netmodels.queues import Queues, Stake, wait_s
+from netmodels.tcp import LEAST_RTT_S, Tcp
+from netmodels.transfer import Transfer
+
+# A window is looked at every 2 round trips. Once it has been cut it grows slowly: then every 4 at most, while it still
+# needs 10 times as long to send all that is left.
+_ROUNDS: Final = 2.0
+_MOST_ROUNDS: Final = 4.0
+_PATIENCE: Final = 0.1
+_LEAST_STEP: Final = 0.0005  # of what it still needs: a transfer of days is not looked at every 0.1 s
+_SAME: Final = 0.03  # a share that differs by less is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,49 +37,6 @@ class Completion:
     flow_id: Hashable
     sent_s: float
     delivered_s: float
-
-
-class _Window:
-    """What a connection remembers in one direction: its congestion window in wire bits, and when it last sent."""
-
-    __slots__ = ("bits", "lost", "used_s")
-
-    def __init__(self) -> None:
-        self.bits = 0.0
-        self.used_s = -math.inf
-        self.lost = False  # it has met packet loss, so no slow start will ever again run free of it
-
-
-class _Transfer:
-    """A transfer under way. ``left_bits`` are wire bits not yet handed to the core.
-
-    ``lossy_bits`` follow once those have left, at no more than the rate that packet loss allows.
-    """
-
-    __slots__ = (
-        "ahead_s",
-        "behind_s",
-        "flow_id",
-        "left_bits",
-        "lossy_bits",
-        "lossy_cap_bps",
-        "peak_bps",
-        "round_s",
-        "route",
-        "rtt_s",
-        "weight",
-        "window",
-        "window_bits",
-    )
-
-    def __init__(self, flow_id: Hashable, route: tuple[str, ...], *, rtt_s: float) -> None:
-        self.flow_id, self.route, self.rtt_s = flow_id, route, rtt_s
-        self.ahead_s = self.behind_s = 0.0  # latency before the bits share the links, or after
-        self.weight, self.peak_bps = 1.0, math.inf
-        self.left_bits = self.lossy_bits = 0.0
-        self.lossy_cap_bps = self.window_bits = math.inf
-        self.round_s = math.inf  # when the current window's round trip is over; infinity once slow start has ended
-        self.window = _Window()
 
 
 class Network:
@@ -83,11 +52,13 @@ class Network:
         self._links = links if isinstance(links, Mapping) else {link.name: link for link in links}
         self._model = model
         self._core = Flows(self._links)
-        self._transfers: dict[Hashable, _Transfer] = {}
-        self._events: list[tuple[float, int, _Transfer, Callable[[float, _Transfer], None]]] = []
+        self._transfers: dict[Hashable, Transfer] = {}
+        self._events: list[tuple[float, int, Transfer, Callable[[float, Transfer], None]]] = []
         self._serial = count()
         self._ready_s: dict[frozenset[Hashable], float] = {}  # when the handshake between two ends is over
-        self._windows: dict[tuple[Hashable, Hashable], _Window] = {}
+        self._windows: dict[tuple[Hashable, Hashable], Window] = {}
+        self._queues = Queues(self._links)
+        self._due: list[Transfer] = []  # whose window is to be looked at now
         self._done: list[Completion] = []
         self._now_s = 0.0
 
@@ -123,20 +94,20 @@ class Network:
             raise ValueError(f"transfer {flow_id!r}: size_bytes must be finite and >= 0, got {size_bytes!r}")
         latency_s, loss = self._path(route)
         rtt_s = latency_s + (latency_s if ack_route is None else self._path(ack_route)[0])
-        transfer = _Transfer(flow_id, route, rtt_s=rtt_s)
+        transfer = Transfer(flow_id, route, rtt_s=rtt_s)
         if self._model.latency_first:
             transfer.ahead_s = latency_s
         else:
             transfer.behind_s = latency_s
-        transfer.weight = self._model.weight(rtt_s)
         transfer.peak_bps = self._core.route(route).peak_bps
         free_bytes = self._model.loss_free_bytes(size_bytes, loss)
         transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
         transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
         transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
         self._transfers[flow_id] = transfer
+        self._manage(transfer, ack_route or ())
         begin_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
-        self._later(begin_s, transfer, self._send_window)
+        self._later(begin_s, transfer, self._begin)
 
     def cancel(self, now_s: float, flow_id: Hashable) -> float:
         """Stop a transfer at once; return the payload bytes that had not left."""
@@ -146,7 +117,8 @@ class Network:
         in_core = 0.0
         if flow_id in self._core:
             in_core = self._core.remove(now_s, flow_id)
-            transfer.window.bits, transfer.window.used_s = transfer.window_bits, now_s
+            self._remember(now_s, transfer)
+        transfer.stake.withdraw()
         del self._transfers[flow_id]
         return (in_core + transfer.left_bits + transfer.lossy_bits) / 8 / self._model.wire_bytes(1.0)
 
@@ -174,6 +146,8 @@ class Network:
                 _, _, transfer, action = heappop(self._events)
                 if self._transfers.get(transfer.flow_id) is transfer:
                     action(when_s, transfer)
+            if self._due:
+                self._look_at_windows(when_s)
         self._now_s = max(now_s, self._now_s)
         done, self._done = self._done, []
         return done
@@ -183,57 +157,220 @@ class Network:
         path = self._core.route(route)
         return path.latency_s, path.loss_probability
 
-    def _connect(self, now_s: float, transfer: _Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
+    def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:
+        """Let windows and queues limit a transfer, if the model has them.
+
+        Not over the airtime of a cell: its scheduler keeps a queue per phone and does not look at windows.
+        """
+        route = transfer.route
+        if not self._model.congestion or not route or any(self._links[name].airtime for name in route):
+            return
+        transfer.managed = True
+        transfer.stake = Stake(self._queues.along(route))
+        if self._model.ack_queues:
+            transfer.acks = self._queues.along(ack_route)
+        for queue in transfer.stake.route:
+            queue.longest_rtt_s = max(queue.longest_rtt_s, transfer.rtt_s)
+
+    def _connect(self, now_s: float, transfer: Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
         """Set the first window of a transfer; return when its connection is ready."""
         model = self._model
-        ready_s = now_s + transfer.rtt_s if model.handshake else now_s
+        ready_s = now_s + transfer.rtt_s + transfer.wait_s(now_s) if model.handshake else now_s
         if connection is not None:
             ready_s = max(self._ready_s.setdefault(frozenset(connection), ready_s), now_s)
-            transfer.window = self._windows.setdefault(connection, transfer.window)
+            transfer.connection = connection
+            if connection in self._windows:
+                transfer.window = self._windows[connection].copy()
         if transfer.window.lost:
             transfer.lossy_bits += transfer.left_bits
             transfer.left_bits = 0.0
         if model.slow_start:
-            awake = now_s - transfer.window.used_s <= model.idle_limit_s(transfer.rtt_s)
             first_bits = 8 * model.wire_bytes(model.initial_window_bytes)
-            transfer.window_bits = max(transfer.window.bits, first_bits) if awake else first_bits
+            transfer.window.wake(now_s, model.idle_limit_s(transfer.rtt_s), first_bits)
+        else:
+            transfer.window.leave_slow_start(transfer.peak_bps * transfer.rtt_s)
         return ready_s
 
-    def _later(self, when_s: float, transfer: _Transfer, action: Callable[[float, _Transfer], None]) -> None:
+    def _remember(self, now_s: float, transfer: Transfer) -> None:
+        """Leave the window to the next transfer of the connection."""
+        transfer.window.used_s = now_s
+        if transfer.connection is not None:
+            self._windows[transfer.connection] = transfer.window.copy()
+
+    def _later(self, when_s: float, transfer: Transfer, action: Callable[[float, Transfer], None]) -> None:
         heappush(self._events, (when_s, next(self._serial), transfer, action))
 
-    def _send_window(self, now_s: float, transfer: _Transfer) -> None:
-        """Hand the next window to the core; all that is left once a window fills the path."""
-        if transfer.window_bits >= min(transfer.left_bits, transfer.peak_bps * transfer.rtt_s):
-            transfer.round_s = math.inf
-            bits, transfer.left_bits = transfer.left_bits, 0.0
-        else:
-            transfer.round_s = now_s + transfer.rtt_s
-            bits = transfer.window_bits
-            transfer.left_bits -= bits
-            self._later(transfer.round_s, transfer, self._end_round)
-        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=transfer.weight)
+    def _weight(self, transfer: Transfer, waited_s: float = 0.0) -> float:
+        """The share of a transfer relative to others: what its window would send, or that of a first window."""
+        if not transfer.managed:
+            return self._model.weight(transfer.rtt_s)
+        if not self._model.rtt_weights:
+            return 1.0
+        return transfer.window.bits / max(transfer.rtt_s + waited_s, LEAST_RTT_S)
 
-    def _end_round(self, now_s: float, transfer: _Transfer) -> None:
-        """A round trip after a window began: if it is still leaving, the share limits; else a window twice as large."""
-        if transfer.flow_id in self._core:
-            transfer.round_s = math.inf
+    def _begin(self, now_s: float, transfer: Transfer) -> None:
+        """The connection is ready: slow start, or all at once under a window that has left it."""
+        if transfer.window.slow and self._model.slow_start:
+            self._send_window(now_s, transfer)
+        elif transfer.managed and transfer.left_bits > 0:
+            weight = self._weight(transfer, transfer.wait_s(now_s))
+            self._core.add(now_s, transfer.flow_id, 0.0, transfer.route, weight=weight)
+            self._avoid_congestion(now_s, transfer)
+        else:
+            self._core.add(now_s, transfer.flow_id, transfer.left_bits, transfer.route, weight=self._weight(transfer))
+            transfer.left_bits = 0.0
+
+    def _send_window(self, now_s: float, transfer: Transfer) -> None:
+        """Hand the next window to the core; all that is left once a window fills the path."""
+        window_bits = transfer.window.bits
+        fills_path = window_bits >= transfer.peak_bps * transfer.rtt_s
+        bits = transfer.left_bits if fills_path else min(window_bits, transfer.left_bits)
+        transfer.left_bits -= bits
+        waited_s = 0.0
+        if transfer.managed:
+            waited_s = transfer.wait_s(now_s)
+            transfer.round_s, transfer.burst_end_s, transfer.waited_s = now_s, None, waited_s
+            transfer.least_waited_s = min(transfer.least_waited_s, waited_s)
+            if transfer.flow_id in self._core:
+                bits += self._core.remove(now_s, transfer.flow_id)
+            transfer.stake.put_burst(min(bits, window_bits))
+        if transfer.left_bits > 0 or (transfer.managed and bits > window_bits):
+            self._later(now_s + transfer.rtt_s + waited_s, transfer, self._end_round)
+        weight = self._weight(transfer, waited_s)
+        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight)
+
+    def _end_round(self, now_s: float, transfer: Transfer) -> None:
+        """A round trip after a window began: a window twice as large, unless slow start is over.
+
+        Without a managed window it is over when the last one is still leaving: then the share limits.
+        """
+        if transfer.managed:
+            self._end_managed_round(now_s, transfer)
+        elif transfer.flow_id in self._core:
             self._core.extend(now_s, transfer.flow_id, transfer.left_bits)
             transfer.left_bits = 0.0
         else:
-            transfer.window_bits *= 2
+            transfer.window.bits *= 2
             self._send_window(now_s, transfer)
 
-    def _drained(self, now_s: float, transfer: _Transfer) -> None:
+    def _end_managed_round(self, now_s: float, transfer: Transfer) -> None:
+        window, leaving = transfer.window, transfer.flow_id in self._core
+        transfer.stake.lift()
+        if leaving:
+            transfer.note_backlog(now_s, self._core.rate_bps(transfer.flow_id))
+        for queue in transfer.stake.route:
+            queue.overflows(now_s, transfer.rtt_s + transfer.wait_s(now_s))
+        end_s = transfer.burst_end_s if transfer.burst_end_s is not None else now_s
+        exit_to = exit_bits(
+            window.bits,
+            rtt_s=transfer.rtt_s + transfer.least_waited_s,
+            train_s=max(end_s - transfer.round_s, 1e-12),
+            waited_s=transfer.waited_s,
+            least_waited_s=transfer.least_waited_s,
+        )
+        if window.likely_hit() and self._overflowed(transfer, transfer.round_s):
+            window.overshoot(now_s)
+        elif exit_to is not None or 2 * window.bits >= window.threshold_bits:
+            window.leave_slow_start(min(exit_to or math.inf, window.threshold_bits))
+        else:
+            window.bits *= 2
+            self._send_window(now_s, transfer)
+            return
+        if not leaving:
+            weight = self._weight(transfer, transfer.wait_s(now_s))
+            self._core.add(now_s, transfer.flow_id, 0.0, transfer.route, weight=weight)
+        self._avoid_congestion(now_s, transfer)
+
+    def _avoid_congestion(self, now_s: float, transfer: Transfer) -> None:
+        """Hand over all that is left; from now on the window limits."""
+        self._core.extend(now_s, transfer.flow_id, transfer.left_bits)
+        transfer.left_bits = 0.0
+        transfer.seen_s = now_s
+        self._due.append(transfer)
+
+    def _overflowed(self, transfer: Transfer, since_s: float) -> bool:
+        return self._model.drop_tail and any(queue.overflow_s > since_s for queue in transfer.stake.route)
+
+    def _look_at_windows(self, now_s: float) -> None:
+        """All windows that are due: first their rates, so that the core works them out once, then what follows."""
+        due, self._due = self._due, []
+        rates = [self._core.rate_bps(transfer.flow_id) for transfer in due if transfer.flow_id in self._core]
+        under_way = [transfer for transfer in due if transfer.flow_id in self._core]
+        for transfer, rate_bps in zip(under_way, rates, strict=True):
+            self._look_at_window(now_s, transfer, rate_bps)
+
+    def _look_at_window(self, now_s: float, transfer: Transfer, rate_bps: float) -> None:
+        """Move a window by what happened since it was last looked at; its share and limit follow."""
+        window = transfer.window
+        if rate_bps <= 0:
+            self._await_capacity(now_s, transfer)
+            return
+        transfer.note_backlog(now_s, rate_bps)
+        rtt_s = max(transfer.rtt_s + transfer.wait_s(now_s), LEAST_RTT_S)
+        for queue in transfer.stake.route:
+            queue.overflows(now_s, rtt_s)
+        if self._overflowed(transfer, window.cut_s if window.cut_s is not None else transfer.round_s):
+            window.cut(now_s)
+        else:
+            window.grow(now_s, now_s - transfer.seen_s, rtt_s)
+        transfer.note_backlog(now_s, rate_bps)
+        transfer.seen_s = now_s
+        self._share(now_s, transfer)
+        left_bits = self._core.remaining_bits(transfer.flow_id)
+        rest_s = left_bits / rate_bps if window.cut_s is not None else 0.0
+        step_s = max(min(max(_PATIENCE * rest_s / rtt_s, _ROUNDS), _MOST_ROUNDS) * rtt_s, _LEAST_STEP * rest_s)
+        # Dates on a grid are dates that many transfers have in common: the core shares once for all of them.
+        grid_s = 2.0 ** (math.floor(math.log2(step_s)) - 1)
+        self._later(math.ceil((now_s + 0.75 * step_s) / grid_s) * grid_s, transfer, self._look)
+
+    def _share(self, now_s: float, transfer: Transfer) -> None:
+        """Put a window into force: its weight, and what it can send at most while nobody else fills its links."""
+        deepest_s = waited_s = 0.0
+        for queue in transfer.stake.route:
+            delay_s = queue.delay_s(now_s)
+            waited_s += delay_s
+            deepest_s = max(deepest_s, delay_s)
+        waited_s += wait_s(transfer.acks, now_s)
+        weight = self._weight(transfer, waited_s)
+        cap_bps = transfer.window.bits / max(transfer.rtt_s + waited_s - deepest_s, LEAST_RTT_S)
+        if abs(weight - transfer.weight) <= _SAME * weight and abs(cap_bps - transfer.cap_bps) <= _SAME * cap_bps:
+            return
+        transfer.weight, transfer.cap_bps = weight, cap_bps
+        left_bits = self._core.remove(now_s, transfer.flow_id)
+        self._core.add(now_s, transfer.flow_id, left_bits, transfer.route, weight=weight, cap_bps=cap_bps)
+
+    def _await_capacity(self, now_s: float, transfer: Transfer) -> None:
+        """Nothing moves in an outage: come back when it may be over, never if it lasts for ever."""
+        transfer.seen_s = now_s
+        changes = [self._links[name].capacity.next_change_s(now_s) for name in transfer.route]
+        if min(changes) < math.inf:
+            self._later(min(changes), transfer, self._look)
+
+    def _look(self, now_s: float, transfer: Transfer) -> None:
+        self._due.append(transfer)
+
+    def _drained(self, now_s: float, transfer: Transfer) -> None:
         """What the core had of a transfer has left: wait for the round to end, go on under loss, or be done."""
-        transfer.window.bits, transfer.window.used_s = transfer.window_bits, now_s
+        self._remember(now_s, transfer)
+        if transfer.window.slow:
+            transfer.burst_end_s = now_s
+            transfer.stake.lift()
         if transfer.left_bits > 0:
             return
+        transfer.stake.withdraw()
         if transfer.lossy_bits > 0:
-            transfer.window.lost = True
-            bits, transfer.lossy_bits = transfer.lossy_bits, 0.0
-            cap_bps, weight = transfer.lossy_cap_bps, transfer.weight
-            self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight, cap_bps=cap_bps)
+            self._go_on_under_loss(now_s, transfer)
             return
         del self._transfers[transfer.flow_id]
         self._done.append(Completion(transfer.flow_id, now_s - transfer.ahead_s, now_s + transfer.behind_s))
+
+    def _go_on_under_loss(self, now_s: float, transfer: Transfer) -> None:
+        transfer.window.lost = True
+        self._remember(now_s, transfer)
+        weight = self._weight(transfer)
+        if transfer.managed:  # its window is what keeps up the rate that loss allows
+            weight = transfer.lossy_cap_bps if self._model.rtt_weights else 1.0
+            transfer.managed = False
+        bits, transfer.lossy_bits = transfer.lossy_bits, 0.0
+        cap_bps = transfer.lossy_cap_bps
+        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight, cap_bps=cap_bps)

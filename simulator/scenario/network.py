@@ -31,7 +31,8 @@ from simulator.scenario.fields import (
     one_of,
 )
 
-NETWORK_MODELS: Final = ("tcp", "pure")
+NetworkModel = Literal["tcp", "tcp-fast", "pure"]
+NETWORK_MODELS: Final[tuple[NetworkModel, ...]] = ("tcp", "tcp-fast", "pure")
 VARY: Final = ("once", "ar1")
 
 
@@ -161,8 +162,10 @@ _NO_CELLS: Final[Table[Cell]] = Table({})
 class Network(Section):
     """How devices reach the server."""
 
-    model: Annotated[Literal["tcp", "pure"], BeforeValidator(one_of("network model", NETWORK_MODELS))] = Field(
-        default="tcp", description="tcp: handshake, slow start, losses; pure: max-min shares and latency only"
+    model: Annotated[NetworkModel, BeforeValidator(one_of("network model", NETWORK_MODELS))] = Field(
+        default="tcp",
+        description="tcp: handshake, windows, queues, losses; tcp-fast: no windows or queues after slow start; "
+        "pure: max-min shares and latency only",
     )
     access: Annotated[Mapping[LinkName, Access], NotEmpty, _FROZEN, _AS_DICT] = Field(
         description="access classes by name"

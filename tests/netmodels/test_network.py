@@ -13,6 +13,7 @@ from netmodels.network import Completion, Network
 from netmodels.tcp import MODELS, PURE, Tcp
 
 TCP = MODELS["tcp"]
+FAST = MODELS["tcp-fast"]
 PLAIN = replace(PURE, latency_first=False)
 HANDSHAKE = replace(PLAIN, handshake=True)
 WINDOWS = replace(PLAIN, slow_start=True, initial_window_bytes=1000)
@@ -161,21 +162,24 @@ def test_equal_shares_become_shares_by_round_trip():
 
 
 def test_packet_loss_caps_the_rate_after_the_first_loss():
-    # 100 segments go free at 100 Mbit/s; then 1448 x 10 bytes a round trip of 0.1 s, whatever the link could carry.
+    # 100 segments go free at 100 Mbit/s; then what loss allows, whatever the link could carry.
     link = Link("a", Constant(100e6), 0.05, 0.015)
     model = replace(PLAIN, loss_cap=True)
     network = Network([link], model)
     network.start(0, "x", 2 * MB, ("a",))
     free_bytes = 1448 / 0.015
     assert model.loss_free_bytes(2 * MB, 0.015) == pytest.approx(free_bytes)
-    assert play(network)["x"].sent_s == pytest.approx(free_bytes / 12.5e6 + (2 * MB - free_bytes) / 144_800)
+    assert play(network)["x"].sent_s == pytest.approx(
+        free_bytes / 12.5e6 + (2 * MB - free_bytes) / (model.loss_rate_bps(0.1, 0.015) / 8)
+    )
 
 
 def test_a_connection_that_has_met_loss_gets_no_second_free_start():
     network = Network([Link("a", Constant(100e6), 0.05, 0.015)], replace(PLAIN, loss_cap=True))
     network.start(0, "x", MB, ("a",), connection=("phone", "server"))
     play(network)
-    network.start(100, "y", 144_800, ("a",), connection=("phone", "server"))
+    size_bytes = TCP.loss_rate_bps(0.1, 0.015) / 8
+    network.start(100, "y", size_bytes, ("a",), connection=("phone", "server"))
     assert play(network)["y"].sent_s == pytest.approx(101)
 
 
@@ -259,9 +263,7 @@ def test_every_transfer_is_delivered_once_in_order_of_time_and_not_before_light_
 
 def test_time_scales_when_rates_and_latencies_do():
     def ends_s(pace):
-        network = Network(
-            [Link(name, Constant(2e7 / pace), 0.02 * pace) for name in "ab"], replace(TCP, loss_cap=False)
-        )
+        network = Network([Link(name, Constant(2e7 / pace), 0.02 * pace) for name in "ab"], FAST)
         for index, size_bytes in enumerate((100_000, 1_000_000, 300_000)):
             network.start(index * 0.05 * pace, index, size_bytes, ("a", "b")[: 1 + index % 2])
         return [done.delivered_s / pace for done in play(network).values()]
@@ -307,3 +309,103 @@ def test_at_ten_million_seconds_transfers_still_end():
 
 def test_a_network_tells_its_size():
     assert repr(Network([UP, DOWN], Tcp())) == "<Network 2 links, 0 transfers>"
+
+
+def exchange_s(network, start_s, size_bytes, ends, route, ack_route):
+    """When a message over a connection of two ends is delivered."""
+    network.start(start_s, start_s, size_bytes, route, connection=ends, ack_route=ack_route)
+    return play(network)[start_s].delivered_s
+
+
+# 8 Mbit/s and 0.25 s each way: 1 MB a second, a round trip of 0.5 s, a timeout of 0.7 s; windows of 100,000 bytes.
+PHONE = [Link("up", Constant(8e6), 0.25), Link("down", Constant(8e6), 0.25)]
+RHYTHM = replace(PLAIN, slow_start=True, handshake=True, initial_window_bytes=100_000)
+UPLOAD = (("phone", "server"), ("up",), ("down",))
+DOWNLOAD = (("server", "phone"), ("down",), ("up",))
+
+
+@pytest.mark.parametrize("model", [RHYTHM, replace(RHYTHM, congestion=True)])
+def test_the_rhythm_of_split_learning_on_a_warm_connection(model):
+    network = Network(PHONE, model)
+    # Handshake 0.5; 100 kB, 200 kB half a second each; the third window could be 400 kB: 0.1 s for the last 100 kB.
+    up_s = exchange_s(network, 0, 400_000, *UPLOAD)
+    assert up_s == pytest.approx(0.5 + 0.5 + 0.5 + 0.1 + 0.25)
+    # The server answers at once: no handshake, but its direction of the connection has a window of its own to open.
+    down_s = exchange_s(network, up_s, 400_000, *DOWNLOAD)
+    assert down_s == pytest.approx(up_s + 0.5 + 0.5 + 0.1 + 0.25)
+    # The phone computes for 0.2 s. It has been silent for 1.8 s, more than two timeouts: first window again.
+    again_s = exchange_s(network, down_s + 0.2, 400_000, *UPLOAD)
+    assert again_s == pytest.approx(down_s + 0.2 + 0.5 + 0.5 + 0.1 + 0.25)
+
+
+@pytest.mark.parametrize("model", [RHYTHM, replace(RHYTHM, congestion=True)])
+def test_a_short_wait_for_the_server_keeps_the_window(model):
+    network = Network(PHONE, model)
+    up_s = exchange_s(network, 0, 300_000, *UPLOAD)
+    # Sent until 1.2 s; 0.35 s later the window of 200 kB is still there: it takes a round of 0.5 s, then come 100 kB.
+    assert up_s == pytest.approx(0.5 + 0.5 + 0.2 + 0.25)
+    assert exchange_s(network, up_s + 0.1, 300_000, *UPLOAD) == pytest.approx(up_s + 0.1 + 0.5 + 0.1 + 0.25)
+
+
+def test_each_timeout_of_silence_halves_the_window():
+    network = Network(PHONE, RHYTHM)
+    exchange_s(network, 0, 700_000, *UPLOAD)  # windows of 100, 200 and 400 kB; the last byte leaves at 1.9 s
+    # Silent for 1.5 s, two timeouts: halved twice, to 100 kB; 200 kB in the second round, 100 kB in the third.
+    assert exchange_s(network, 3.4, 400_000, *UPLOAD) == pytest.approx(3.4 + 0.5 + 0.5 + 0.1 + 0.25)
+
+
+def test_acknowledgements_wait_in_the_queue_of_uploads():
+    def took_s(model):
+        links = [Link("up", Constant(2e6), 0.02), Link("down", Constant(50e6), 0.02)]
+        network = Network(links, model)
+        network.start(0, "up", 3 * MB, ("up",), ack_route=("down",))
+        network.start(3, "down", 3 * MB, ("down",), ack_route=("up",))
+        network.advance(2.9)
+        return play(network)["down"].sent_s - 3
+
+    # Alone: handshake and three rounds of 40 ms and 0.5 s of bits. The uplink's queue of 96 kB is 0.38 s at 2 Mbit/s.
+    assert took_s(replace(TCP, ack_queues=False)) == pytest.approx(0.66, abs=0.05)
+    assert took_s(TCP) > 2
+
+
+def test_whoever_was_there_first_keeps_more_than_a_newcomer():
+    links = [Link("a", Constant(20e6), 0.03)]
+    ends = {}
+    for model in (FAST, TCP):
+        network = Network(links, model)
+        network.start(0, "old", 5 * MB, ("a",))
+        network.advance(1)
+        network.start(1, "new", 5 * MB, ("a",))
+        done = play(network)
+        ends[model] = done["new"].sent_s - done["old"].sent_s
+    assert ends[TCP] > ends[FAST] + 0.2
+
+
+def test_no_link_carries_more_than_it_can_under_windows():
+    network = Network([Link("a", Constant(8e6), 0.05)], TCP)
+    for index in range(8):
+        network.start(0.1 * index, index, 300_000, ("a",))
+        network.advance(0.1 * index)
+    assert max(done.sent_s for done in play(network).values()) >= 8 * TCP.wire_bytes(300_000) / MB
+
+
+def test_an_outage_under_windows_stalls_and_goes_on_and_for_ever_it_ends_in_silence():
+    stops = Link("stops", Steps([0, 1, 3], [8e6, 0, 8e6]), 0.05)
+    dead = Link("dead", Steps([0, 1], [8e6, 0]), 0.05)
+    network = Network([stops, dead], TCP)
+    for index in range(3):
+        network.start(0, ("stops", index), MB, ("stops",))
+        network.start(0, ("dead", index), MB, ("dead",))
+    done = play(network)
+    assert set(done) == {("stops", 0), ("stops", 1), ("stops", 2)}
+    assert 5 < max(each.sent_s for each in done.values()) < 6
+
+
+def test_a_transfer_of_years_is_not_looked_at_every_round_trip():
+    network = Network([Link("a", Constant(8e6), 0.01)], TCP)
+    network.start(0, "x", 1e14, ("a",))
+    steps = 0
+    while (when_s := network.next_event_s()) < math.inf:
+        network.advance(when_s)
+        steps += 1
+    assert steps < 60_000

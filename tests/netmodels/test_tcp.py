@@ -22,11 +22,17 @@ def test_a_connection_keeps_its_window_for_a_round_trip_and_200_ms():
     assert TCP.idle_limit_s(0.06) == pytest.approx(0.26)
 
 
-def test_the_rate_under_loss_is_that_of_mathis():
-    # 1448 bytes a round trip of 50 ms is 231,680 bit/s; sqrt(1.5 / 0.015) = 10 of them.
-    assert TCP.loss_rate_bps(0.05, 0.015) == pytest.approx(2_316_800)
+def test_the_rate_under_loss_is_that_of_padhye():
+    # p = 0.015, RTT 50 ms, timeout 250 ms: 50 ms x 0.1 = 5 ms of recovery a segment, and timeouts of
+    # 250 ms x (3 x 0.075 = 0.225) x 0.015 x (1 + 32 x 0.000225 = 1.0072) = 0.849825 ms.
+    assert TCP.loss_rate_bps(0.05, 0.015) == pytest.approx(8 * 1448 / 0.005849825)
     assert TCP.loss_rate_bps(0.05, 0) == math.inf
     assert PURE.loss_rate_bps(0.05, 0.015) == math.inf
+
+
+def test_without_timeouts_the_rate_under_loss_would_be_that_of_mathis():
+    # Long round trips make them rare beside recovery: at 100 s and p = 1e-6 the rate is MSS / RTT x sqrt(1.5 / p).
+    assert TCP.loss_rate_bps(100, 1e-6) == pytest.approx(8 * 1448 / 100 * math.sqrt(1.5e6), rel=1e-5)
 
 
 def test_slow_start_sends_about_one_segment_over_p_before_the_first_loss():
@@ -56,5 +62,5 @@ def test_impossible_constants_are_refused(wrong, message):
 
 def test_models_are_found_by_name_and_guessed():
     assert find_model("pure") is PURE
-    with pytest.raises(ValueError, match=r"must be one of pure, tcp, got 'tpc'; did you mean 'tcp'\?"):
+    with pytest.raises(ValueError, match=r"must be one of pure, tcp, tcp-fast, got 'tpc'; did you mean 'tcp'\?"):
         find_model("tpc")

@@ -1,0 +1,131 @@
+"""What waits in front of links: first in, first out, dropped when full; known from what the senders have in flight.
+
+A window of W bits that sends at a rate r over a path of round trip R has r x R on the way (Little's law); the rest,
+W - r x R, waits. Each sender's rest is noted when its window is looked at, so a queue is a sum that lags by a round
+trip or two. Units: bits of IP packets, seconds.
+Not modelled: the order in which a queue serves its packets, active queue management, a queue per device in a cell.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from netmodels.capacity import Capacity, Constant
+from netmodels.link import Link
+
+_LEAST_BUFFER_BITS: Final = 8 * 96_000.0
+_FULL_LOAD: Final = 0.97
+_LEAST_CAPACITY: Final = 0.01  # of the peak: what a queue in an outage is counted to drain with
+_TRIFLE_S: Final = 1e-4
+
+
+class LinkQueue:
+    """The queue before a link: room for the bits of the longest round trip that crosses it, at least 96 kB."""
+
+    __slots__ = ("_capacity", "_constant", "backlog_bits", "load_bps", "longest_rtt_s", "overflow_s", "peak_bps")
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._constant = isinstance(capacity, Constant)
+        self.peak_bps = capacity.peak_bps
+        self.backlog_bits = 0.0
+        self.load_bps = 0.0  # the rates of its senders when last looked at
+        self.longest_rtt_s = 0.0
+        self.overflow_s = -1.0  # when it was last full
+
+    def __repr__(self) -> str:
+        return f"<LinkQueue {self.backlog_bits / 8000:.0f} kB>"
+
+    def delay_s(self, now_s: float) -> float:
+        """How long a packet that comes now has to wait."""
+        if self.backlog_bits <= 0:
+            return 0.0
+        return self.backlog_bits / max(self.rate_bps(now_s), _LEAST_CAPACITY * self.peak_bps)
+
+    def rate_bps(self, now_s: float) -> float:
+        """What the link carries now."""
+        return self.peak_bps if self._constant else self._capacity.at(now_s)
+
+    def overflows(self, now_s: float, rtt_s: float) -> None:
+        """Note an overflow if the queue is full; at most one every half `rtt_s`, for senders need that to react."""
+        room_bits = max(_LEAST_BUFFER_BITS, self.peak_bps * self.longest_rtt_s)
+        if self.backlog_bits > room_bits and now_s - self.overflow_s > rtt_s / 2:
+            self.overflow_s = now_s
+
+
+class Stake:
+    """What one sender has waiting on its route of queues, and its rate as last seen."""
+
+    __slots__ = ("_parts", "_rate_bps", "route")
+
+    def __init__(self, route: tuple[LinkQueue, ...]) -> None:
+        self.route = route
+        self._parts: list[tuple[LinkQueue, float]] = []
+        self._rate_bps = 0.0
+
+    def lift(self) -> None:
+        """Take its backlog away; its rate stays."""
+        for queue, bits in self._parts:
+            queue.backlog_bits = max(queue.backlog_bits - bits, 0.0)
+        self._parts.clear()
+
+    def withdraw(self) -> None:
+        """Take away all that it has there."""
+        self.lift()
+        for queue in self.route:
+            queue.load_bps -= self._rate_bps
+        self._rate_bps = 0.0
+
+    def put_burst(self, bits: float) -> None:
+        """A burst comes at twice the rate at which its path drains: half of it waits for those behind it to see."""
+        self.lift()
+        self._add(min(self.route, key=_peak_of), bits / 2)
+
+    def put(self, now_s: float, bits: float, rate_bps: float) -> None:
+        """`bits` wait at a rate of `rate_bps`: before the loaded links of the route, as their queues are long."""
+        self.lift()
+        for queue in self.route:
+            queue.load_bps += rate_bps - self._rate_bps
+        self._rate_bps = rate_bps
+        if bits <= 0:
+            return
+        loaded = [queue for queue in self.route if queue.load_bps >= _FULL_LOAD * queue.rate_bps(now_s)]
+        if not loaded:
+            loaded = [max(self.route, key=lambda queue: queue.load_bps / max(queue.rate_bps(now_s), 1.0))]
+        delays_s = [queue.delay_s(now_s) + _TRIFLE_S for queue in loaded]
+        total_s = sum(delays_s)
+        for queue, delay_s in zip(loaded, delays_s, strict=True):
+            self._add(queue, bits * delay_s / total_s)
+
+    def _add(self, queue: LinkQueue, bits: float) -> None:
+        queue.backlog_bits += bits
+        self._parts.append((queue, bits))
+
+
+class Queues:
+    """The queues before all links, made when somebody first crosses them. Cells of airtime have none of their own."""
+
+    def __init__(self, links: Mapping[str, Link]) -> None:
+        self._links = links
+        self._queues: dict[str, LinkQueue] = {}
+
+    def along(self, route: Iterable[str]) -> tuple[LinkQueue, ...]:
+        """The queues of a route."""
+        return tuple(self._find(name) for name in route if self._links[name].airtime is None)
+
+    def _find(self, name: str) -> LinkQueue:
+        if name not in self._queues:
+            self._queues[name] = LinkQueue(self._links[name].capacity)
+        return self._queues[name]
+
+
+def wait_s(queues: Iterable[LinkQueue], now_s: float) -> float:
+    """How long a packet has to wait in all of `queues`."""
+    total_s = 0.0
+    for queue in queues:
+        if queue.backlog_bits > 0:
+            total_s += queue.delay_s(now_s)
+    return total_s
+
+
+def _peak_of(queue: LinkQueue) -> float:
+    return queue.peak_bps
