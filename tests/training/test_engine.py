@@ -276,3 +276,43 @@ def test_gradients_of_a_device_that_left_are_dropped(world):
     engine.evaluate()  # applies what has returned
     assert torch.equal(engine.bank.params(engine.rows_of([1])), before)
     assert not engine._gradients
+
+
+def test_out_of_memory_names_the_size_of_a_pass_and_what_to_lower(world, monkeypatch):
+    engine = world([3] * 2, [4] * 2, grouping=Grouping(640)).engine
+
+    def exhausted(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(engine.model, "losses", exhausted)
+    with pytest.raises(MemoryError, match="a pass over 640 positions at a time.*can't allocate memory"):
+        engine.server_step([engine.forward(device, 0) for device in range(2)])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_base_in_half_precision_keeps_adapters_moments_and_losses_in_single(world, dtype):
+    engine = world([3, 5], [4, 4], dtype=dtype).engine
+    tickets = [engine.forward(device, 0) for device in range(2)]
+    loss, clients, server = engine.gradients(tickets)
+    assert engine.model.head_VD.dtype == dtype
+    assert {engine.bank._state_SNP.dtype, clients[0].dtype, server.dtype} == {torch.float32}
+    exact = world([3, 5], [4, 4]).engine
+    truth, _, exact_server = exact.gradients(tickets)
+    error = {torch.float32: 1e-5, torch.bfloat16: 2**-8}[dtype]  # a bfloat16 has 8 bits
+    assert abs(loss.mean / truth.mean - 1) < error
+    assert relative(server.double(), exact_server) < 12 * error  # one rounding a block
+
+
+def test_a_base_in_half_precision_learns_what_it_learns_in_single(world):
+    curves = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        engine = world([3, 5], [4, 4], dtype=dtype).engine
+        curves[dtype] = []
+        for _ in range(20):  # the same batch over and over
+            tickets = [engine.forward(device, 1) for device in range(2)]
+            curves[dtype].append(engine.server_step(tickets).mean)
+            for ticket in tickets:
+                engine.backward(ticket)
+    first, last = curves[torch.float32][0], curves[torch.float32][-1]
+    assert last < first / 2
+    assert abs(curves[torch.bfloat16][-1] - last) < 0.05 * (first - last)
