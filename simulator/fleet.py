@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,15 @@ from simulator.fitting import Placement, placements
 from simulator.links import access_pipes
 from simulator.scenario import Cell, Group, Pair, Scenario
 from simulator.streams import stream
+
+MOST_EXAMPLES: Final = 2_000_000
+"""So many examples of all devices together are written and encoded before training, also of those who never take part:
+64 positions of one take 512 bytes, all of them 1 GB. In a larger fleet a device's are written when it first trains."""
+
+
+def is_crowd(scenario: Scenario) -> bool:
+    """True for a fleet whose data are not made whole."""
+    return scenario.fleet_size * scenario.data.samples_per_device > MOST_EXAMPLES
 
 
 @dataclass(frozen=True, slots=True)

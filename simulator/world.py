@@ -34,9 +34,6 @@ from simulator.transport import SimulatedTransport
 from simulator.workload import aggregation_work, server_work
 
 MOST_AT_ONCE: Final = 100_000
-MOST_EXAMPLES: Final = 2_000_000
-"""Every device's examples are written and encoded before training, also of those who never take part: 64 positions of
-one take 512 bytes, 2 million 1 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +76,11 @@ def check_feasible(scenario: Scenario) -> None:
 
 
 def _check_data(scenario: Scenario) -> None:
-    """Refuse to train a population whose data would be made whole; timing one needs none."""
-    examples = scenario.fleet_size * scenario.data.samples_per_device
-    if examples > MOST_EXAMPLES:
+    """Refuse to train a population on a file; generated data are written for those who take part only."""
+    if fleet.is_crowd(scenario) and scenario.data.source != "generated":
         raise ValueError(
-            f"data.samples_per_device: training makes all {examples:,} examples of the fleet first, "
-            f"at most {MOST_EXAMPLES:,}; lower it or the number of devices, or run with --timing-only"
+            f"data.source {scenario.data.source}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
+            f"lower data.samples_per_device or the number of devices, or run with --timing-only"
         )
 
 

@@ -80,9 +80,9 @@ def test_more_than_can_be_simulated_at_once_is_refused_with_the_way_out(scenario
     world.check_feasible(load(scenarios / "100_phones.yaml", ["devices.0.count=200000", "training.participants=100"]))
 
 
-def test_a_population_that_would_be_written_whole_is_refused_before_it_is(scenarios):
-    crowd = ["devices.0.count=1000000", "training.participants=100"]
-    with pytest.raises(ValueError, match=r"data\.samples_per_device: .* 64,.* examples.*--timing-only"):
+def test_a_population_is_not_trained_on_a_file(scenarios, tmp_path):
+    crowd = ["devices.0.count=1000000", "training.participants=100", "data.source=e2e", f"data.path={tmp_path}"]
+    with pytest.raises(ValueError, match=r"data\.source e2e: at most 2,000,000 examples .* --timing-only"):
         world.run(load(scenarios / "100_phones.yaml", crowd))
 
 
@@ -110,3 +110,10 @@ def test_a_million_phones_are_built_in_seconds_and_in_half_a_gigabyte():
     assert figures["build_bytes"] <= 500e6
     assert figures["build_s"] <= 10
     assert figures["participants"] == 1000
+
+
+@pytest.mark.slow
+def test_a_few_of_very_many_phones_learn(scenarios):
+    crowd = ["devices.0.count=40000", "training.participants=4", "training.rounds=6", "data.validation_samples=16"]
+    outcome = world.run(load(scenarios / "100_phones.yaml", crowd))
+    assert outcome.summary["loss"] < outcome.record.rounds[0].loss - 0.5

@@ -23,12 +23,12 @@ from simulator.scenario.fields import (
     Table,
     share,
 )
-from simulator.scenario.units import format_share
+from simulator.scenario.units import DURATION, format_share
 
 
 def _before_midnight(value: float) -> float:
     if value >= DAY_S:
-        raise ValueError("must be a time of day, less than '24 h'")
+        raise ValueError(f"must be a time of day, less than '24 h', got '{DURATION.format(value)}'")
     return value
 
 

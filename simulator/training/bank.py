@@ -132,6 +132,11 @@ class ClientBank:
             self._updates_N[row] = self._global_updates
         return np.array([self._row_of[client] for client in clients], dtype=np.int64)
 
+    @property
+    def is_untouched(self) -> bool:
+        """True while no client has a row of its own: all of them are as the global row."""
+        return not self._row_of
+
     def knows(self, client: int) -> bool:
         """True for a client that has a row of its own."""
         return client in self._row_of

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from simulator.fleet import is_crowd
 from simulator.scenario import Scenario
 from simulator.scenario.model import Training
 from simulator.streams import seed_of, stream
 from simulator.training.checkpoints import Checkpoint, Fit
+from simulator.training.crowd import CrowdData
 from simulator.training.data import DataPlan, TrainingData
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.footprint import pass_cost
@@ -51,7 +53,8 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     base_model = str(MINI) if scenario.model.name == "mini" else scenario.model.name
     start = _start(scenario, loaded.model.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
-    data = TrainingData(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
+    kind = CrowdData if is_crowd(scenario) else TrainingData
+    data = kind(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     regime = Regime(scenario.model.dropout, scenario.lora.dropout, training.checkpointing == "on")
     settings = Settings(
         tuple(scenario.lora.targets),

@@ -73,8 +73,8 @@ class TrainingData:
         train, valid = _sources(plan, seed)
         needed = {"data.samples_per_device": sum(counts), "data.validation_samples": plan.validation_samples}
         (key, count), (valid_key, valid_count) = needed.items()
-        training, self._encoded = _take(train, count, key, lambda some: encode(tokenizer, end, some, plan))
-        _, self._validation = _take(valid, valid_count, valid_key, lambda some: encode(tokenizer, end, some, plan))
+        training, self._encoded = take(train, count, key, lambda some: encode(tokenizer, end, some, plan))
+        _, self._validation = take(valid, valid_count, valid_key, lambda some: encode(tokenizer, end, some, plan))
         self.shards = _partition(plan, stream(seed, "data", "partition"), counts, training)
 
     @property
@@ -103,7 +103,7 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """Examples one after another, what they are called, and how many there are (None: as many as one wants)."""
 
     examples: Iterator[Example]
@@ -111,11 +111,11 @@ class _Source:
     size: int | None = None
 
 
-def _sources(plan: DataPlan, seed: int) -> tuple[_Source, _Source]:
+def _sources(plan: DataPlan, seed: int) -> tuple[Source, Source]:
     """Training examples and held-out ones, in random order."""
     if plan.source == "generated":
-        train, valid = (_written(stream(seed, "data", part)) for part in ("training", "validation"))
-        return _Source(train, "the generator"), _Source(valid, "the generator")
+        train, valid = (written(stream(seed, "data", part)) for part in ("training", "validation"))
+        return Source(train, "the generator"), Source(valid, "the generator")
     if plan.path is None:
         raise ValueError("data.source e2e needs data.path")
     train_file, valid_file = find(plan.path, "train"), find(plan.validation_path or plan.path, "valid")
@@ -128,12 +128,13 @@ def _sources(plan: DataPlan, seed: int) -> tuple[_Source, _Source]:
             )
         training, held_out = training[: -plan.validation_samples], training[-plan.validation_samples :]
     return (
-        _Source(_shuffled(stream(seed, "data", "training"), training), str(train_file), len(training)),
-        _Source(_shuffled(stream(seed, "data", "validation"), held_out), str(valid_file), len(held_out)),
+        Source(_shuffled(stream(seed, "data", "training"), training), str(train_file), len(training)),
+        Source(_shuffled(stream(seed, "data", "validation"), held_out), str(valid_file), len(held_out)),
     )
 
 
-def _written(rng: np.random.Generator) -> Iterator[Example]:
+def written(rng: np.random.Generator) -> Iterator[Example]:
+    """As many generated examples as one wants."""
     while True:
         yield from write(rng, STYLE, 64)
 
@@ -142,8 +143,8 @@ def _shuffled(rng: np.random.Generator, examples: list[Example]) -> Iterator[Exa
     return (examples[index] for index in rng.permutation(len(examples)))
 
 
-def _take(
-    source: _Source, count: int, key: str, encoder: Callable[[Sequence[Example]], Sequences]
+def take(
+    source: Source, count: int, key: str, encoder: Callable[[Sequence[Example]], Sequences]
 ) -> tuple[list[Example], Sequences]:
     """The first ``count`` examples that keep a label within the length, and their sequences; ``key`` asks for them."""
     if source.size is not None and source.size < count:

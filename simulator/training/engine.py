@@ -222,7 +222,7 @@ class Engine:
     def _global_row(self) -> Tensor:
         """The average of all who take part, as it would be taken now; the last average where nobody does."""
         members = range(len(self.clients.splits)) if self._members is None else list(self._members)
-        if not members:
+        if not members or self.bank.is_untouched:
             return self.bank.global_row_P
         return self._average(members, [self.clients.weights[device] for device in members])[0]
 
