@@ -78,7 +78,9 @@ def check(
 @app.command()
 def flows(
     file: Annotated[Path, typer.Argument(help="Links and flows as JSON; see docs/network.md")],
-    model: Annotated[str, typer.Option(help="pure (max-min sharing and latency) or tcp")] = "tcp",
+    model: Annotated[
+        str, typer.Option(help="pure (max-min sharing and latency), tcp, or tcp-fast (no queues)")
+    ] = "tcp",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """Time flows over links: the network alone."""

@@ -98,7 +98,8 @@ class _Place:
     def number(self, *, least: float = 0.0, above: bool = False) -> float:
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.fail(f"must be a number, got {_show(value)}")
+            unit = " in the unit that its key names" if isinstance(value, str) else ""
+            raise self.fail(f"must be a number{unit}, got {_show(value)}")
         if not math.isfinite(value) or value < least or (above and value == least):
             raise self.fail(f"must be a finite number {'>' if above else '>='} {least:g}, got {value}")
         return float(value)

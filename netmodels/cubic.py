@@ -15,6 +15,7 @@ _CUBIC: Final = 0.4  # segments per cubed second
 _RENO: Final = 3 * (1 - _KEPT) / (1 + _KEPT)  # segments a round trip that keep up with Reno
 _GROWTH_BEFORE_LOSS: Final = 1.05  # a round trip: tcp_cubic.c, `cnt` of at most 20 while no maximum is known
 _MOST_ROUNDS: Final = 32.0  # that one look back can cover; a window does not grow while nothing is acknowledged
+_LONGEST_EPOCH_S: Final = 1e6  # by then a window has any size
 # HyStart: a train of acknowledgements no more than 2 ms apart that lasts half a round trip, or a delay above the least
 # one by an eighth of it, at least 4 and at most 16 ms, seen by 8 acknowledgements once the window is 16 segments.
 _TRAIN_BPS: Final = 2 * SEGMENT_BITS / 0.002
@@ -97,7 +98,8 @@ class Window:
         else:
             top = self.top_bits / SEGMENT_BITS
             plateau_s = math.cbrt(top * (1 - _KEPT) / _CUBIC)
-            cubic = top + _CUBIC * (now_s - self.cut_s + rtt_s - plateau_s) ** 3
+            since_s = min(now_s - self.cut_s, _LONGEST_EPOCH_S) + rtt_s - plateau_s
+            cubic = top + _CUBIC * since_s**3
             after = max(before + _RENO * rounds, min(cubic, before * 1.5**rounds))
         self.gain = (after - before) / rounds
         self.bits = after * SEGMENT_BITS

@@ -321,7 +321,9 @@ class Network:
         step_s = max(min(max(_PATIENCE * rest_s / rtt_s, _ROUNDS), _MOST_ROUNDS) * rtt_s, _LEAST_STEP * rest_s)
         # Dates on a grid are dates that many transfers have in common: the core shares once for all of them.
         grid_s = 2.0 ** (math.floor(math.log2(step_s)) - 1)
-        self._later(math.ceil((now_s + 0.75 * step_s) / grid_s) * grid_s, transfer, self._look)
+        look_s = math.ceil((now_s + 0.75 * step_s) / grid_s) * grid_s
+        if look_s > now_s + slack_s(now_s):  # far from 0 the clock's own steps may be longer
+            self._later(look_s, transfer, self._look)
 
     def _share(self, now_s: float, transfer: Transfer) -> None:
         """Put a window into force: its weight, and what it can send at most while nobody else fills its links."""

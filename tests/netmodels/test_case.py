@@ -77,6 +77,10 @@ def test_a_flow_that_never_arrives_ends_at_infinity_and_so_do_those_that_wait_fo
         assert times_s(tmp_path, value) == {"x": math.inf, "y": math.inf}
 
 
+def test_a_flow_without_end_in_sight_does_not_keep_the_solver_busy(tmp_path):
+    assert 1e293 < times_s(tmp_path, changed(flows__0__bytes=1e300), MODELS["tcp"])["x"] < math.inf
+
+
 def test_descriptions_and_results_are_left_alone(tmp_path):
     extra = {"id": "c", "family": "f", "description": "d", "results": {"r": {"x": 1}}, "units": {}, "note": [1]}
     assert times_s(tmp_path, GOOD | extra) == times_s(tmp_path, GOOD)
@@ -99,8 +103,12 @@ def test_descriptions_and_results_are_left_alone(tmp_path):
         (changed(links__0__latency_s=None), r"links\[0\]: needs the key 'latency_s'"),
         (changed(links__0__latency_s=-1), r"links\[0\].latency_s: must be a finite number >= 0, got -1"),
         (changed(links__0__latency_s=math.nan), r"links\[0\].latency_s: must be a finite number >= 0, got nan"),
-        (changed(links__0__latency_s="5 ms"), r"links\[0\].latency_s: must be a number, got \"5 ms\""),
+        (
+            changed(links__0__latency_s="5 ms"),
+            r"links\[0\].latency_s: must be a number in the unit that its key names, got \"5 ms\"",
+        ),
         (changed(links__0__latency_s=None, links__0__latency=1), r"links\[0\]: unknown key 'latency'; .*'latency_s'\?"),
+        (changed(links__0__bandwidth_bps=None, links__0__bandwidth_mbps=8), r"'bandwidth_mbps'; .*'bandwidth_bps'"),
         (changed(links__0__bandwidth_bps=0), r"links\[0\].bandwidth_bps: must be a finite number > 0, got 0"),
         (changed(links__0__bandwidth_bps=math.inf), r"links\[0\].bandwidth_bps: must be a finite number > 0, got inf"),
         (changed(links__0__los=0.1), r"links\[0\]: unknown key 'los'; did you mean 'loss'\?"),
@@ -109,6 +117,13 @@ def test_descriptions_and_results_are_left_alone(tmp_path):
         (changed(links__1__profile=[[0, 1, 2]]), r"links\[1\].profile\[0\]: must be \[seconds, bits per second\]"),
         (changed(links__1__profile=[[1, 1]]), r"links\[1\].profile: the first step must start at 0 s"),
         (changed(links__1__profile=[[0, -1]]), r"links\[1\].profile\[0\]\[1\]: must be a finite number >= 0, got -1"),
+        (changed(links__1__profile=[[0, 0]]), r"links\[1\].profile: a capacity of 0 bit/s at all times"),
+        (changed(links__1__profile=[[0, 1], [2, 1], [1, 1]]), r"links\[1\].profile: the times of steps must increase"),
+        (
+            changed(links__1__profile=[[0, math.nan]]),
+            r"links\[1\].profile\[0\]\[1\]: must be a finite number >= 0, got",
+        ),
+        (changed(flows__0__start_s="1 s"), r"flows\[0\].start_s: must be a number in the unit that its key names"),
         (changed(flows__0__bytes=-1), r"flows\[0\].bytes: must be a finite number >= 0, got -1"),
         (changed(flows__0__bytes=None), r"flows\[0\]: needs the key 'bytes'"),
         (changed(flows__0__start_s=None), r"flows\[0\]: needs the key 'start_s'"),
