@@ -209,7 +209,7 @@ class Flows:
         self._rates.touch(self._now_s, flow)
         before_bps = flow.bound_bps
         flow.bound_bps = bound_bps
-        flow.key = bound_bps / flow.weight
+        flow.key = bound_bps if flow.weight == 1.0 else bound_bps / flow.weight
         for link in flow.links:
             if link.airtime is None:
                 link.demand_bps += bound_bps - before_bps

@@ -70,14 +70,14 @@ class Forest:
             self._levels.insert(now_s, flow, pool)
         return True
 
-    def adopt(self, now_s: float, link: LinkState, unplaced: Collection[FlowState]) -> bool:
+    def adopt(self, now_s: float, link: LinkState) -> bool:
         """Make a pool of a link that has begun to bind if all its flows are, or will be, in one pool; else False."""
         if link.airtime is not None:
             return False
         parent: Pool | None = None
         for flow in link.flows:
             pool = flow.pool
-            if pool is None and flow in unplaced:
+            if pool is None and flow.dirty:
                 pool, _ = home(flow)
             if pool is None or (parent is not None and pool is not parent):
                 return False

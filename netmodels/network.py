@@ -65,6 +65,11 @@ class Network:
     def __repr__(self) -> str:
         return f"<Network {len(self._links)} links, {len(self._transfers)} transfers>"
 
+    @property
+    def now_s(self) -> float:
+        """Up to when everything has been played."""
+        return self._now_s
+
     def wire_bytes(self, size_bytes: int) -> int:
         """Bytes of IP packets that carry a message of ``size_bytes``, rounded up."""
         return math.ceil(round(self._model.wire_bytes(size_bytes), 6))

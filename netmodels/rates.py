@@ -33,7 +33,7 @@ class Rates:
         self._tickets = tickets
         self._stamp = 0
         self._dirty_links: dict[LinkState, None] = {}
-        self._dirty_flows: dict[FlowState, None] = {}
+        self._dirty_flows: list[FlowState] = []  # each once: it is marked
         self._dirty_cells: dict[LinkState, None] = {}  # of equal times, where somebody came, went or has another rate
         self._extended: list[FlowState] = []
         self._levels = Levels(tickets)
@@ -42,7 +42,9 @@ class Rates:
 
     def touch(self, now_s: float, flow: FlowState) -> None:
         """A flow is new, or something about it is to change: it leaves its place and gets one when rates are due."""
-        self._dirty_flows[flow] = None
+        if not flow.dirty:
+            flow.dirty = True
+            self._dirty_flows.append(flow)
         if flow.pool is not None:
             self._levels.remove(now_s, flow)
 
@@ -50,8 +52,7 @@ class Rates:
         """A flow is over."""
         if flow.pool is not None:
             self._levels.remove(now_s, flow)
-        self._dirty_flows.pop(flow, None)
-        flow.group, flow.ticket = None, 0
+        flow.dirty, flow.group, flow.ticket = False, None, 0
 
     def extend(self, now_s: float, flow: FlowState, more_bits: float) -> None:
         """A flow gets more to send."""
@@ -98,19 +99,24 @@ class Rates:
 
     def due(self, now_s: float, until_s: float) -> list[FlowState]:
         """The flows that end now, in order of arrival. They must be dropped."""
-        due: dict[FlowState, None] = {}
+        due: list[FlowState] = []
+        sources = 0
         dates = self._dates
         while dates and dates[0][0] <= until_s:
             _, ticket, item = heappop(dates)
             if item.ticket != ticket:
                 continue
+            sources += 1
             if isinstance(item, Pool):
-                due |= dict.fromkeys(self._levels.due(now_s, until_s, item))
+                due += self._levels.due(now_s, until_s, item)
             elif item.group is not None:
-                due |= dict.fromkeys([flow for flow in item.group if flow.finish_s <= until_s])
+                due += [flow for flow in item.group if flow.finish_s <= until_s]
             else:
-                due[item] = None
-        return sorted(due, key=_serial_of)
+                due.append(item)
+        if sources > 1:  # a flow of no bits may have been announced by itself and by its pool
+            due = list(dict.fromkeys(due))
+        due.sort(key=_serial_of)
+        return due
 
     def settle(self, now_s: float, num_flows: int) -> None:
         """Work out the rates of everything touched since the last time."""
@@ -131,21 +137,23 @@ class Rates:
             self._extended.clear()
             for root in self._levels.settle(now_s):
                 if self._forest.outgrown(root):
-                    self._dirty_flows.update(dict.fromkeys(self._forest.uproot(now_s, [root])))
+                    for flow in self._forest.uproot(now_s, [root]):
+                        self.touch(now_s, flow)
         tidy(self._dates, num_flows)
 
     def _place(self, now_s: float, begun: int) -> None:
         """Find a place for every flow touched. Whoever has a stamp of `begun` or later has been seen to."""
-        work = list(self._dirty_flows)
+        work, self._dirty_flows = [flow for flow in self._dirty_flows if flow.dirty], []
         if self._dirty_links:
             for link in sorted(self._dirty_links, key=_width_of, reverse=True):  # outer links before inner ones
                 if not link.live:
                     work += link.flows
                 elif link.pool is not None or link.stamp >= begun:
                     continue
-                elif not self._forest.adopt(now_s, link, self._dirty_flows):
+                elif not self._forest.adopt(now_s, link):
                     self._solve(now_s, link, work)
         for flow in work:  # may grow on the way
+            flow.dirty = False
             if flow.stamp >= begun or flow.pool is not None:
                 continue
             if not flow.live_links:
@@ -158,7 +166,6 @@ class Rates:
             else:
                 self._solve(now_s, next(link for link in flow.links if link.live), work)
         self._dirty_links.clear()
-        self._dirty_flows.clear()
 
     def _release(self, now_s: float, flow: FlowState) -> None:
         """No link can hold this flow back: it has its bound."""

@@ -79,6 +79,7 @@ class FlowState:
     __slots__ = (
         "bound_bps",
         "capped",
+        "dirty",
         "finish_s",
         "flow_id",
         "goal",
@@ -119,6 +120,7 @@ class FlowState:
         self.group: list[FlowState] | None = None  # the component that it was last solved with, without pools
         self.pool: Pool | None = None
         self.capped = True  # in the pool: at its bound, not at the water level
+        self.dirty = False  # something about it has changed since rates were worked out
         self.goal = 0.0
         self.mark = 0  # the search in which it was last capped
         self.ticket = 0  # entries in heaps with another one are void
