@@ -84,7 +84,7 @@ class Flows:
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
         flow.peak_bps = path.peak_bps
-        self._routes.enter(self._now_s, flow)
+        self._routes.enter(self._now_s, flow, path.plain)
         links = flow.links
         for link in links:
             if not link.flows:

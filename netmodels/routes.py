@@ -18,14 +18,18 @@ _MOST: Final = 100_000  # so much is remembered beyond what is in use; a populat
 
 
 class Route:
-    """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss."""
+    """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss.
 
-    __slots__ = ("latency_s", "loss_probability", "peak_bps")
+    It is `plain` if all its links have a constant capacity and no part in the airtime of a cell.
+    """
+
+    __slots__ = ("latency_s", "loss_probability", "peak_bps", "plain")
 
     def __init__(self, links: list[Link], specs: Mapping[str, Link]) -> None:
         self.peak_bps = peak_bps(links, specs)
         self.latency_s = math.fsum([link.latency_s for link in links])
         self.loss_probability = 1 - math.prod([1 - link.loss_probability for link in links])
+        self.plain = all(map(_is_plain, links))
 
 
 class Routes:
@@ -43,13 +47,13 @@ class Routes:
         """What is known of a route."""
         return self._routes.get(names) or self._resolve(names)
 
-    def enter(self, now_s: float, flow: FlowState) -> None:
+    def enter(self, now_s: float, flow: FlowState, plain: bool) -> None:
         """A flow begins on its route: give it its shared links."""
         found = []
         for name in flow.names:
             link = self._links.get(name)
             if link is None:
-                link = self._share(now_s, name, flow)
+                link = self._share(now_s, name, flow, plain)
             if link is not None:
                 found.append(link)
         line = tuple(found)
@@ -62,16 +66,15 @@ class Routes:
                 if self._alone.get(name) is flow:
                     del self._alone[name]
 
-    def _share(self, now_s: float, name: str, flow: FlowState) -> LinkState | None:
+    def _share(self, now_s: float, name: str, flow: FlowState, plain: bool) -> LinkState | None:
         """The state of a link that has none yet; None if the flow has the link for itself."""
-        spec = self._specs[name]
         first = self._alone.pop(name, None)
-        if first is None and isinstance(spec.capacity, Constant) and spec.airtime is None and spec.radio_in is None:
+        if first is None and (plain or _is_plain(self._specs[name])):
             self._alone[name] = flow
             return None
         link = self._state(name)
         if first is not None:
-            link.limit_bps = spec.capacity.at(now_s)
+            link.limit_bps = link.link.capacity.at(now_s)
             link.flows[first] = 1.0
             link.demand_bps = first.bound_bps
             first.links = tuple([self._links[each] for each in first.names if each in self._links])
@@ -108,3 +111,7 @@ class Routes:
         self._lines.clear()
         self._links = {name: link for name, link in self._links.items() if link.in_use}
         self._most = _MOST + 2 * len(self._links)
+
+
+def _is_plain(link: Link) -> bool:
+    return isinstance(link.capacity, Constant) and link.airtime is None and link.radio_in is None

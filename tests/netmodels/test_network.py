@@ -17,7 +17,7 @@ FAST = MODELS["tcp-fast"]
 PLAIN = replace(PURE, latency_first=False)
 HANDSHAKE = replace(PLAIN, handshake=True)
 WINDOWS = replace(PLAIN, slow_start=True, initial_window_bytes=1000)
-SETTINGS = settings(max_examples=100, deadline=None, derandomize=True)
+SETTINGS = settings(deadline=None)
 
 UP = Link("up", Constant(8e6), 0.25)  # 1 MB a second
 DOWN = Link("down", Constant(8e6), 0.5)
