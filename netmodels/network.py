@@ -57,6 +57,8 @@ class Network:
         self._serial = count()
         self._ready_s: dict[frozenset[Hashable], float] = {}  # when the handshake between two ends is over
         self._windows: dict[tuple[Hashable, Hashable], Window] = {}
+        # Where nothing depends on a window one will do for all: a million transfers are a million windows otherwise.
+        self._window = None if model.slow_start or model.congestion or model.loss_cap else Window()
         self._queues = Queues(self._links)
         self._due: list[Transfer] = []  # whose window is to be looked at now
         self._done: list[Completion] = []
@@ -99,7 +101,7 @@ class Network:
             raise ValueError(f"transfer {flow_id!r}: size_bytes must be finite and >= 0, got {size_bytes!r}")
         latency_s, loss = self._path(route)
         rtt_s = latency_s + (latency_s if ack_route is None else self._path(ack_route)[0])
-        transfer = Transfer(flow_id, route, rtt_s=rtt_s)
+        transfer = Transfer(flow_id, route, rtt_s=rtt_s, window=self._window or Window())
         if self._model.latency_first:
             transfer.ahead_s = latency_s
         else:
@@ -199,7 +201,7 @@ class Network:
     def _remember(self, now_s: float, transfer: Transfer) -> None:
         """Leave the window to the next transfer of the connection."""
         transfer.window.used_s = now_s
-        if transfer.connection is not None:
+        if transfer.connection is not None and self._window is None:
             self._windows[transfer.connection] = transfer.window.copy()
 
     def _later(self, when_s: float, transfer: Transfer, action: Callable[[float, Transfer], None]) -> None:

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Hashable
+from typing import Final
 
 from netmodels.cubic import Window
 from netmodels.queues import LinkQueue, Stake, wait_s
 from netmodels.tcp import LEAST_RTT_S
+
+_NOWHERE: Final = Stake(())  # of all that no queue holds up
 
 
 class Transfer:
@@ -39,16 +42,16 @@ class Transfer:
         "window",
     )
 
-    def __init__(self, flow_id: Hashable, route: tuple[str, ...], *, rtt_s: float) -> None:
+    def __init__(self, flow_id: Hashable, route: tuple[str, ...], *, rtt_s: float, window: Window) -> None:
         self.flow_id, self.route, self.rtt_s = flow_id, route, rtt_s
         self.ahead_s = self.behind_s = 0.0  # latency before the bits share the links, or after
         self.peak_bps = math.inf
         self.left_bits = self.lossy_bits = 0.0
         self.lossy_cap_bps = math.inf
         self.connection: tuple[Hashable, Hashable] | None = None
-        self.window = Window()
+        self.window = window
         self.managed = False
-        self.stake = Stake(())
+        self.stake = _NOWHERE
         self.acks: tuple[LinkQueue, ...] = ()  # the queues in which acknowledgements wait
         self.round_s = self.seen_s = 0.0  # when this round of slow start began; when the window was last looked at
         self.burst_end_s: float | None = None  # when the packets of the round had left
