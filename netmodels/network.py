@@ -99,14 +99,15 @@ class Network:
             raise ValueError(f"transfer {flow_id!r}: time must not go back: {now_s!r} s after {self._now_s!r} s")
         if not 0 <= size_bytes < math.inf:
             raise ValueError(f"transfer {flow_id!r}: size_bytes must be finite and >= 0, got {size_bytes!r}")
-        latency_s, loss = self._path(route)
-        rtt_s = latency_s + (latency_s if ack_route is None else self._path(ack_route)[0])
+        path = self._core.route(route)
+        latency_s, loss = path.latency_s, path.loss_probability
+        rtt_s = latency_s + (latency_s if ack_route is None else self._core.route(ack_route).latency_s)
         transfer = Transfer(flow_id, route, rtt_s=rtt_s, window=self._window or Window())
         if self._model.latency_first:
             transfer.ahead_s = latency_s
         else:
             transfer.behind_s = latency_s
-        transfer.peak_bps = self._core.route(route).peak_bps
+        transfer.peak_bps = path.peak_bps
         free_bytes = self._model.loss_free_bytes(size_bytes, loss)
         transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
         transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
@@ -158,11 +159,6 @@ class Network:
         self._now_s = max(now_s, self._now_s)
         done, self._done = self._done, []
         return done
-
-    def _path(self, route: tuple[str, ...]) -> tuple[float, float]:
-        """One-way latency and packet loss of a route."""
-        path = self._core.route(route)
-        return path.latency_s, path.loss_probability
 
     def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:
         """Let windows and queues limit a transfer, if the model has them.

@@ -26,10 +26,12 @@ class Route:
     __slots__ = ("latency_s", "loss_probability", "peak_bps", "plain")
 
     def __init__(self, links: list[Link], specs: Mapping[str, Link]) -> None:
+        self.plain = all(map(_is_plain, links))
+        if not self.plain:
+            check_route(links, specs)
         self.peak_bps = peak_bps(links, specs)
         self.latency_s = math.fsum([link.latency_s for link in links])
         self.loss_probability = 1 - math.prod([1 - link.loss_probability for link in links])
-        self.plain = all(map(_is_plain, links))
 
 
 class Routes:
@@ -101,7 +103,6 @@ class Routes:
             links.append(link)
         if len(set(names)) != len(names):
             raise ValueError(f"a route must cross a link at most once, got {list(names)}")
-        check_route(links, self._specs)
         route = self._routes[names] = Route(links, self._specs)
         return route
 
