@@ -14,18 +14,22 @@ CHUNK_BYTES: Final = 64 * 2**20
 MOST_CHUNKS: Final = 4
 """A pass over many positions takes larger chunks instead of more, so that kernel launches do not grow with clients."""
 
+_ROUND: Final = 64  # matrix products of other numbers of positions are up to a third slower on a CPU
+
 
 def chunk_rows(positions: int, vocab_size: int, element_bytes: int) -> int:
-    """How many of a pass's label positions to take at a time."""
+    """How many of a pass's label positions to take at a time: chunks of about one size."""
     within = max(128, CHUNK_BYTES // (vocab_size * element_bytes))
-    return min(positions, max(within, -(-positions // MOST_CHUNKS)))
+    chunks = min(MOST_CHUNKS, -(-positions // within))
+    return min(positions, -(-positions // (chunks * _ROUND)) * _ROUND)
 
 
 class _HeadLoss(torch.autograd.Function):
     """The head is frozen, so the gradient of its input can be made in the forward pass, chunk by chunk.
 
     d loss / d h = weight x (softmax(h W^T) W - W[target]); the two factors that do not need logits are applied once for
-    all chunks. Logits of a base in half precision are brought to float32, as Hugging Face does.
+    all chunks. Logits lie as [V, C], C positions of a chunk: that way round the products are a sixth faster on a CPU.
+    Logits of a base in half precision are brought to float32, as Hugging Face does.
     """
 
     @staticmethod
@@ -36,19 +40,19 @@ class _HeadLoss(torch.autograd.Function):
         targets_M: Tensor,
         weights_M: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        losses_M1 = torch.empty_like(weights_M)[:, None]
+        losses_1M = torch.empty_like(weights_M)[None]
         wants_grad = ctx.needs_input_grad[0]
         dh_MD = torch.empty_like(h_MD) if wants_grad else None
-        step = chunk_rows(h_MD.shape[0], head_VD.shape[0], weights_M.element_size())
-        logits_CV = h_MD.new_empty((step, head_VD.shape[0]))  # used again for every chunk: fresh memory costs time
-        for at in range(0, h_MD.shape[0], step):
-            part = slice(at, at + step)
-            logits = torch.mm(h_MD[part], head_VD.t(), out=logits_CV[: h_MD[part].shape[0]]).to(weights_M.dtype)
-            torch.ops.aten._log_softmax.out(logits, 1, False, out=logits)  # in place: each row is read before written
-            torch.gather(logits, 1, targets_M[part, None], out=losses_M1[part])
+        positions, (vocab_size, _) = h_MD.shape[0], head_VD.shape
+        step = chunk_rows(positions, vocab_size, weights_M.element_size())
+        for at in range(0, positions, step):
+            chunk = slice(at, at + step)
+            logits_VC = torch.mm(head_VD, h_MD[chunk].t()).to(weights_M.dtype)
+            torch.ops.aten._log_softmax.out(logits_VC, 0, False, out=logits_VC)  # each is read before it is written
+            torch.gather(logits_VC, 0, targets_M[None, chunk], out=losses_1M[:, chunk])
             if dh_MD is not None:
-                torch.mm(logits.exp_().to(h_MD.dtype), head_VD, out=dh_MD[part])
-        losses_M = losses_M1.neg_().squeeze(1)
+                torch.mm(logits_VC.exp_().to(h_MD.dtype).t(), head_VD, out=dh_MD[chunk])
+        losses_M = losses_1M.neg_().squeeze(0)
         if dh_MD is not None:
             dh_MD.sub_(head_VD.index_select(0, targets_M)).mul_(weights_M[:, None])
             ctx.save_for_backward(dh_MD)
