@@ -15,7 +15,6 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio, as a signed number
 _MIX: Final = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
@@ -88,34 +87,3 @@ class KeyedDropout(nn.Module):
         assert self.masks is not None
         keys_R = self.masks.keys_R.narrow(0, start, rows)
         return Masks(keys_R).keep(self.place, (rows, *x_RTD.shape[1:]), self.probability, x_RTD.dtype)
-
-
-ATTENTION: Final = "keyed_dropout"
-"""Name, for transformers, of causal attention whose dropout is a `KeyedDropout`."""
-
-
-def _attention(
-    module: nn.Module,
-    query_RHTE: Tensor,
-    key_RHTE: Tensor,
-    value_RHTE: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[Tensor, Tensor]:
-    """Attention with its weights in sight, E channels a head; the fused kernel draws its own masks.
-
-    Weights are masked as [R, query, key, H], so that a longer T leaves those of the first positions as they are.
-    """
-    groups = query_RHTE.shape[1] // key_RHTE.shape[1]
-    if groups > 1:
-        key_RHTE, value_RHTE = (x.repeat_interleave(groups, dim=1) for x in (key_RHTE, value_RHTE))
-    tokens, scale = query_RHTE.shape[2], query_RHTE.shape[3] ** -0.5 if scaling is None else scaling
-    scores_RHTT = torch.matmul(query_RHTE, key_RHTE.transpose(2, 3)) * scale
-    future_TT = torch.ones(tokens, tokens, dtype=torch.bool, device=query_RHTE.device).triu_(1)
-    weights_RHTT = scores_RHTT.masked_fill(future_TT, float("-inf")).softmax(dim=-1)
-    dropped_RTTH: Tensor = module.get_submodule("keyed_dropout")(weights_RHTT.permute(0, 2, 3, 1))
-    return torch.matmul(dropped_RTTH.permute(0, 3, 1, 2), value_RHTE).transpose(1, 2).contiguous(), weights_RHTT
-
-
-AttentionInterface.register(ATTENTION, _attention)

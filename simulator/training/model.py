@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from simulator.training.attention import IN_FLOAT32, KEYED_DROPOUT
 from simulator.training.bank import AdapterRows
 from simulator.training.cut import Codec, cut
-from simulator.training.dropout import ATTENTION, KeyedDropout, Masks
+from simulator.training.dropout import KeyedDropout, Masks
 from simulator.training.families import chosen, family_of
 from simulator.training.layout import Piece
 from simulator.training.lora import LoraProjection, Stack
@@ -85,6 +86,8 @@ class SplitModel:
         self.projections: list[dict[str, LoraProjection]] = [{} for _ in self.blocks]
         if regime.dropout:
             self._put_dropout()
+        elif self.head_VD.dtype == torch.bfloat16 and self.head_VD.device.type == "cpu":
+            self.config._attn_implementation = IN_FLOAT32
 
     def adapt(self, targets: Sequence[str]) -> tuple[Piece, ...]:
         """Make room for adapters on these targets of every block; returns their pieces, in the order of a pass.
@@ -149,7 +152,7 @@ class SplitModel:
 
     def _put_dropout(self) -> None:
         """Replace the base's own dropout layers by keyed ones; the first of all stands behind the embedding."""
-        self.config._attn_implementation = ATTENTION
+        self.config._attn_implementation = KEYED_DROPOUT
         self._dropout(self.regime.dropout)
         for block in self.blocks:
             block.get_submodule(self.family.attention).keyed_dropout = self._dropout(self.regime.dropout)
