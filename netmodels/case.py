@@ -19,6 +19,7 @@ from typing import Any
 from netmodels.capacity import Capacity, Constant, Steps
 from netmodels.link import Link
 from netmodels.network import Network
+from netmodels.positions import line_of
 from netmodels.tcp import Tcp
 
 
@@ -45,20 +46,26 @@ class Case:
 
 
 class CaseError(ValueError):
-    """A case file that cannot be used; the sentence names file, place, value and what is allowed."""
+    """A case file that cannot be used; the sentence names file, line, place, value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A cursor into the JSON: knows the file and the path to its value, so that errors can say where."""
+    """A cursor into the JSON: knows the file and the way to its value, so that errors can say where."""
 
     file: Path
-    path: str
+    content: str  # of the file
     value: Any
+    steps: tuple[str | int, ...] = ()
 
-    def fail(self, message: str) -> CaseError:
-        where = f": {self.path}" if self.path else ""
-        return CaseError(f"{self.file}{where}: {message}")
+    def fail(self, message: str, key: str | None = None) -> CaseError:
+        """An error about the value, at its line or at that of one of its keys."""
+        line = line_of(self.content, self.steps if key is None else (*self.steps, key))
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.steps).removeprefix(".")
+        return CaseError(f"{self.file}:{line}: {path + ': ' if path else ''}{message}")
+
+    def inside(self, step: str | int) -> "_Place":
+        return _Place(self.file, self.content, self.value[step], (*self.steps, step))
 
     def keys(self) -> Mapping[str, Any]:
         if not isinstance(self.value, dict):
@@ -71,12 +78,12 @@ class _Place:
             guess = get_close_matches(key, mapping, n=1)
             hint = f"; did you mean {key!r} by {guess[0]!r}?" if guess else ""
             raise self.fail(f"needs the key {key!r} (has: {', '.join(mapping) or 'nothing'}){hint}")
-        return _Place(self.file, f"{self.path}.{key}" if self.path else key, mapping[key])
+        return self.inside(key)
 
     def items(self) -> list["_Place"]:
         if not isinstance(self.value, list):
             raise self.fail(f"must be a list, got {_show(self.value)}")
-        return [_Place(self.file, f"{self.path}[{index}]", value) for index, value in enumerate(self.value)]
+        return [self.inside(index) for index in range(len(self.value))]
 
     def optional(self, key: str) -> "_Place | None":
         return self.item(key) if key in self.keys() else None
@@ -88,7 +95,7 @@ class _Place:
         for key in mapping:
             guess = get_close_matches(key, absent, n=1, cutoff=0.75) if key not in known else []
             if guess:
-                raise self.fail(f"unknown key {key!r}; did you mean {guess[0]!r}?")
+                raise self.fail(f"unknown key {key!r}; did you mean {guess[0]!r}?", key)
 
     def truth(self) -> bool:
         if not isinstance(self.value, bool):
@@ -121,12 +128,15 @@ class _Place:
 def read(file: Path) -> Case:
     """Read a case; raises CaseError (a ValueError) for anything that cannot be used."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        value = json.loads(text)
     except OSError as error:
         raise CaseError(f"{file}: cannot be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise CaseError(f"{file}:{error.lineno}: is not JSON: {error.msg}, at column {error.colno}") from error
     except ValueError as error:
         raise CaseError(f"{file}: is not JSON: {error}") from error
-    root = _Place(file, "", value)
+    root = _Place(file, text, value)
     root.check_spelling(("links", "flows", "independent"))
     links: dict[str, Link] = {}
     for place in root.item("links").items():
@@ -237,6 +247,8 @@ def _flow(place: _Place, links: Mapping[str, Link]) -> CaseFlow:
 
 def _route(place: _Place, links: Mapping[str, Link]) -> tuple[str, ...]:
     route = tuple(link.name(links, "link") for link in place.items())
+    if not route:
+        raise place.fail("must name a link at least")
     for index, name in enumerate(route):
         if name in route[:index]:
             raise place.fail(f"crosses link {name!r} twice")

@@ -3,8 +3,10 @@ import json
 import math
 
 import pytest
+from hypothesis import given, strategies
 
 from netmodels import case
+from netmodels.positions import line_of
 from netmodels.tcp import MODELS, PURE
 
 GOOD = {
@@ -17,6 +19,12 @@ GOOD = {
         {"id": "y", "start_s": 0, "bytes": 1_000_000, "route": ["down"], "after": "x", "delay_s": 0.25},
     ],
 }
+
+
+def nested(leaves):
+    return strategies.lists(leaves, max_size=3) | strategies.dictionaries(
+        strategies.text(max_size=3), leaves, max_size=3
+    )
 
 
 def write(tmp_path, value):
@@ -89,13 +97,13 @@ def test_descriptions_and_results_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("{", r"case.json: is not JSON: "),
-        ("[]", r"case.json: must be an object, got \[\]"),
-        ("{}", r"case.json: needs the key 'links' \(has: nothing\)"),
+        ("{", r"case.json:1: is not JSON: Expecting property name"),
+        ("[]", r"case.json:1: must be an object, got \[\]"),
+        ("{}", r"case.json:1: needs the key 'links' \(has: nothing\)"),
         ({"links": []}, r"needs the key 'flows' \(has: links\)"),
         ({"links": {}, "flows": []}, r"links: must be a list, got {}"),
         (GOOD | {"independent": "yes"}, r"independent: must be true or false, got \"yes\""),
-        (GOOD | {"independant": True}, r"case.json: unknown key 'independant'; did you mean 'independent'\?"),
+        (GOOD | {"independant": True}, r"case.json:1: unknown key 'independant'; did you mean 'independent'\?"),
         (changed(links__0=3), r"links\[0\]: must be an object, got 3"),
         (changed(links__0__id=None), r"links\[0\]: needs the key 'id'"),
         (changed(links__0__id=True), r"links\[0\].id: must be a name, got true"),
@@ -129,6 +137,7 @@ def test_descriptions_and_results_are_left_alone(tmp_path):
         (changed(flows__0__start_s=None), r"flows\[0\]: needs the key 'start_s'"),
         (changed(flows__0__route="up"), r"flows\[0\].route: must be a list, got \"up\""),
         (changed(flows__0__route=["upp"]), r"flows\[0\].route\[0\]: unknown link 'upp'; did you mean 'up'\?"),
+        (changed(flows__0__route=[]), r"flows\[0\].route: must name a link at least"),
         (changed(flows__0__route=["up", "up"]), r"flows\[0\].route: crosses link 'up' twice"),
         (changed(flows__0__ack_route=["dwn"]), r"flows\[0\].ack_route\[0\]: unknown link 'dwn'; did you mean 'down'\?"),
         (changed(flows__1__id="x"), r"flows\[1\]: flow 'x' is there twice"),
@@ -142,6 +151,41 @@ def test_descriptions_and_results_are_left_alone(tmp_path):
 def test_a_case_that_cannot_be_used_is_refused_with_its_place(tmp_path, value, message):
     with pytest.raises(ValueError, match=message):
         times_s(tmp_path, value)
+
+
+def test_the_line_of_a_mistake_is_named(tmp_path):
+    text = """{"note": "}], {",
+ "links": [{"id": "a", "bandwidth_bps": 8e6, "latency_s": 0,
+            "profile": [[0, 8e6],
+                        [1, NaN]]}],
+ "flows": [{"id": "x", "start_s": 0, "bytes": 1, "route": ["a"]},
+           {"id": "y", "start_s": 0, "bytes": 1,
+            "route": ["b"]}]
+}"""
+    with pytest.raises(ValueError, match=r"case.json:4: links\[0\].profile\[1\]\[1\]: .* got nan$"):
+        times_s(tmp_path, text)
+    with pytest.raises(ValueError, match=r"case.json:7: flows\[1\].route\[0\]: unknown link 'b'$"):
+        times_s(tmp_path, text.replace("NaN", "1"))
+    with pytest.raises(ValueError, match=r"case.json:6: flows\[1\]: unknown key 'byte'; did you mean 'bytes'\?$"):
+        times_s(tmp_path, text.replace("NaN", "1").replace('"bytes": 1,\n', '"byte": 1,\n'))
+    with pytest.raises(ValueError, match=r"case.json:3: is not JSON: Expecting ',' delimiter, at column 13$"):
+        times_s(tmp_path, text.replace("0,\n", "0\n"))
+
+
+@given(
+    strategies.recursive(strategies.integers() | strategies.text(max_size=3), nested, max_leaves=15), strategies.data()
+)
+def test_every_value_of_a_json_text_stands_at_the_line_where_a_line_each_puts_it(value, data):
+    text, steps = json.dumps(value, indent=1), []
+    while value and isinstance(value, list | dict):
+        steps.append(
+            data.draw(strategies.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+        )
+        value = value[steps[-1]]
+    line = text.splitlines()[line_of(text, steps) - 1].strip().removesuffix(",")
+    if steps and isinstance(steps[-1], str):
+        line = line.removeprefix(json.dumps(steps[-1]) + ": ")
+    assert line == json.dumps(value) or (not steps and line in "[{")
 
 
 def test_a_missing_file_is_named(tmp_path):
