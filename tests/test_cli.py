@@ -200,6 +200,18 @@ def test_links_prints_each_class_with_its_medians_and_its_sources(capsys, monkey
     assert "traces/ATT-LTE-driving.up" in text
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_links_prints_every_class_whole_in_its_line(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = run(capsys, "links")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= columns
+    rates, radio = (line.split() for line in lines if line.split()[:1] == ["5g-mmwave"])
+    assert rates[1:] == ["35.5", "77.2", "157", "94", "944", "2667", "25", "52", "84", "0.92", "0.92"]
+    assert radio[1:] == ["3.7", "0.071", "0.014", "10.7"]
+
+
 def test_links_as_json_is_one_object_in_si_units_where_the_unknown_is_null(capsys):
     code, out, err = run(capsys, "links", "--json", "lte-walking")
     assert (code, err) == (0, "")

@@ -17,15 +17,8 @@ from netmodels.quantiles import Quantiles
 
 UNKNOWN: Final = "?"
 LEVELS: Final = np.array([0.05, 0.5, 0.95])
-HEADINGS: Final = (
-    "up\nMbit/s",
-    "down\nMbit/s",
-    "round trip\nms",
-    "lag 1\nup down",
-    "radio\nW",
-    "J/MB\nup down",
-    "tail\ns",
-)
+RATES: Final = ("class", "up\nMbit/s", "down\nMbit/s", "round trip\nms", "lag 1\nup down")
+RADIO: Final = ("class", "awake\nW", "J/MB\nup down", "tail\ns")
 SOURCES: Final = {
     "up": "up_source",
     "down": "down_source",
@@ -56,28 +49,39 @@ def as_json(classes: list[LinkClass]) -> dict[str, Any]:
 
 
 def show(classes: list[LinkClass], console: Console) -> None:
-    """Print the classes as a table, then where their figures come from."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    table.add_column("class", no_wrap=True)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+    """Print the classes as two tables that fit 80 columns, then where their figures come from."""
+    rates, radio = _table(RATES), _table(RADIO)
     for each in classes:
-        table.add_row(
+        rates.add_row(
             each.id,
             _spread(each.up_bps, 1e6),
             _spread(each.down_bps, 1e6),
             _spread(each.rtt_s, 1e-3),
             _pair(each.up_lag1, each.down_lag1),
+        )
+        radio.add_row(
+            each.id,
             _figure(each.radio_on_w),
             _pair(each.joules_per_mb_up, each.joules_per_mb_down),
             _figure(each.tail_s),
         )
-    console.print(table)
+    console.print(rates)
     console.print("\nRates and times: 5 %, median, 95 % where known, else the median alone; ? is unknown, not zero.\n")
+    console.print(radio)
+    console.print(
+        "\nRadio: what it takes while awake and for each megabyte, and how long it stays awake after the last.\n"
+    )
     for each in classes:
         console.print(f"[bold]{each.id}[/bold]: {each.name}", highlight=False)
         for source, figures in _sources(each).items():
             console.print(f"  {', '.join(figures)}: {source}", highlight=False, markup=False)
+
+
+def _table(headings: tuple[str, ...]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
+    return table
 
 
 def _words(each: LinkClass) -> list[str]:
