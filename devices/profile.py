@@ -78,8 +78,13 @@ class Profile:
         """The figure of that field name; `ValueError` naming figure and device where no source was found."""
         value: float | None = getattr(self, figure)
         if value is None:
-            raise ValueError(f"device {self.id!r} ({self.name}): {figure} is unknown, no source was found for it")
+            raise ValueError(self.unknown(figure))
         return value
+
+    def unknown(self, *figures: str) -> str:
+        """The sentence that says of these figures that nobody knows them."""
+        verb, them = ("is", "it") if len(figures) == 1 else ("are", "them")
+        return f"device {self.id!r} ({self.name}): {', '.join(figures)} {verb} unknown, no source was found for {them}"
 
     @property
     def peak_flops_per_s(self) -> float:
@@ -136,3 +141,9 @@ _POSITIVE: Final = (
 
 def _backends() -> str:
     return ", ".join(get_args(Backend))
+
+
+def figures_of_training(profile: Profile) -> tuple[str, ...]:
+    """The names of the figures without which no training on that device can be timed and held."""
+    always = (PEAK_OF_BACKEND[profile.backend], "memory_bandwidth_bytes_per_s", "usable_ram_bytes")
+    return always if profile.backend == "cpu" else (*always, "kernel_overhead_s", "half_efficiency_tokens")

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar, cast, get_args
 
 from devices.backends import on_backend
 from devices.catalog import extended, find
-from devices.profile import Backend
+from devices.profile import Backend, figures_of_training
 from simulator.scenario.access import access_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, betas, one_of, quantity, share, to_number, to_text, to_whole
@@ -81,7 +81,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _availability(scenario)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
-    yield from _backends(scenario, base_folder)
+    yield from _machines(scenario, base_folder)
     yield from _queue(scenario)
     yield from _fleet(scenario)
     if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
@@ -228,23 +228,29 @@ def unused(before: Raw, after: Raw) -> Iterator[Unmet]:
             yield ("availability", name), unknown("class of availability", name, kept)
 
 
-def _backends(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
-    """Processors that a group's device lacks, or of which a figure is unknown."""
+def _machines(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
+    """Processors that a group's device lacks, and figures that any run needs and nobody knows."""
     name = scenario.read(to_text, "device_catalog")
-    path = None if name is None else find_path(name, base_folder)
-    for i in scenario.groups:
-        profile = scenario.read(to_text, "devices", i, "profile")
-        backend = scenario.read(one_of("backend", get_args(Backend)), "devices", i, "backend")
-        if profile is None or backend is None:
-            continue
+    own = None if name is None else find_path(name, base_folder)
+    places: list[KeyPath] = [("devices", i) for i in scenario.groups]
+    for place in [*places, ("server",), ("aggregator",)]:
+        profile = scenario.read(to_text, *place, "profile")
         try:
-            device = find(profile, None if path is None else extended(path))
+            device = None if profile is None else find(profile, None if own is None else extended(own))
         except ValueError:  # told by itself
+            device = None
+        if device is None:
             continue
+        backend = scenario.read(one_of("backend", get_args(Backend)), *place, "backend", default=device.backend)
         try:
-            on_backend(device, cast(Backend, backend))
+            device = on_backend(device, cast(Backend, backend))
         except ValueError as error:
-            yield ("devices", i, "backend"), str(error)
+            yield (*place, "backend"), str(error)
+            continue
+        needed = ("memory_bandwidth_bytes_per_s",) if place == ("aggregator",) else figures_of_training(device)
+        missing = [figure for figure in needed if getattr(device, figure) is None]
+        if missing:
+            yield (*place, "profile"), device.unknown(*missing)
 
 
 def _queue(scenario: Lenient) -> Iterator[Unmet]:

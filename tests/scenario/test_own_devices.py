@@ -85,6 +85,20 @@ def test_a_figure_that_the_table_leaves_out_is_an_error_that_names_it_before_any
     )
     assert text.count("our-board") == 1
     (folder / "s.yaml").write_text(text)
-    with pytest.raises(ValueError, match=r"'our-board' \(Our board\): memory_bandwidth_bytes_per_s is unknown"):
+    line = next(at for at, line in enumerate(text.splitlines(), 1) if "our-board" in line)
+    key = {"device": "devices[0]"}.get(party, party)
+    sentence = "device 'our-board' (Our board): memory_bandwidth_bytes_per_s is unknown, no source was found for it"
+    assert refused(folder / "s.yaml") == [f"{folder / 's.yaml'}:{line}: {key}.profile: {sentence}"]
+    with pytest.raises(ValueError, match="memory_bandwidth_bytes_per_s is unknown"):
         session.run(folder / "s.yaml", [], out=folder / "run", timing_only=True, quiet=True)
     assert not (folder / "run").exists()
+
+
+def test_every_figure_that_training_needs_and_the_table_leaves_out_is_told_at_once(folder):
+    row = ROW.replace("sbc,cpu", "jetson,gpu-fp32").replace(",3000000000", ",")
+    (folder / "mine.csv").write_text(f"{HEADER}\n{row}\n")
+    text = SCENARIO.replace("server: {profile: our-board}\n", "").replace("aggregator: {profile: our-board}\n", "")
+    (folder / "s.yaml").write_text(text)
+    figures = "gpu_fp32_flops_per_s, usable_ram_bytes, kernel_overhead_s, half_efficiency_tokens"
+    (line,) = refused(folder / "s.yaml")
+    assert line.endswith(f"'our-board' (Our board): {figures} are unknown, no source was found for them")
