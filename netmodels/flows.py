@@ -65,12 +65,15 @@ class Flows:
         now_s: float,
         flow_id: Hashable,
         size_bits: float,
-        route: tuple[str, ...],
+        route: Route | tuple[str, ...],
         *,
         weight: float = 1.0,
         cap_bps: float = math.inf,
     ) -> None:
-        """Start a flow over the links named in `route`. An empty route has no limit but `cap_bps`."""
+        """Start a flow over the links named in `route`, or over what `Flows.route` knows of them.
+
+        An empty route has no limit but `cap_bps`.
+        """
         if flow_id in self._flows:
             raise ValueError(f"flow {flow_id!r} is already under way; ids must be unique while a flow lasts")
         if not (0 <= size_bits < math.inf and 0 < weight < math.inf and cap_bps >= 0):
@@ -78,9 +81,9 @@ class Flows:
                 f"flow {flow_id!r}: size_bits must be finite and >= 0, weight finite and > 0, cap_bps >= 0, "
                 f"got {size_bits!r}, {weight!r}, {cap_bps!r}"
             )
-        path = self._routes.find(route)
+        path = route if isinstance(route, Route) else self._routes.find(route)
         self._move(now_s)
-        flow = FlowState(flow_id, next(self._serial), route, weight)
+        flow = FlowState(flow_id, next(self._serial), path.names, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
         flow.peak_bps = path.peak_bps

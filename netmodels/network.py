@@ -5,12 +5,10 @@ delivered one latency after its last bit has left. Sizes are payload bytes; link
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import count
-from typing import Final
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Final, NamedTuple
 
+from netmodels.agenda import Agenda
 from netmodels.cubic import Window, exit_bits
 from netmodels.flows import Flows, slack_s
 from netmodels.link import Link
@@ -27,8 +25,7 @@ _LEAST_STEP: Final = 0.0005  # of what it still needs: a transfer of days is not
 _SAME: Final = 0.03  # a share that differs by less is left alone
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """A transfer whose last bit left the sender at `sent_s` and is with the receiver at `delivered_s`, in seconds.
 
     The two are one latency of the route apart.
@@ -53,12 +50,13 @@ class Network:
         self._model = model
         self._core = Flows(self._links)
         self._transfers: dict[Hashable, Transfer] = {}
-        self._events: list[tuple[float, int, Transfer, Callable[[float, Transfer], None]]] = []
-        self._serial = count()
+        self._agenda: Agenda[Network] = Agenda()
         self._ready_s: dict[frozenset[Hashable], float] = {}  # when the handshake between two ends is over
         self._windows: dict[tuple[Hashable, Hashable], Window] = {}
         # Where nothing depends on a window one will do for all: a million transfers are a million windows otherwise.
         self._window = None if model.slow_start or model.congestion or model.loss_cap else Window()
+        if self._window is not None:
+            self._window.leave_slow_start(math.inf)
         self._queues = Queues(self._links)
         self._due: list[Transfer] = []  # whose window is to be looked at now
         self._done: list[Completion] = []
@@ -102,20 +100,21 @@ class Network:
         path = self._core.route(route)
         latency_s, loss = path.latency_s, path.loss_probability
         rtt_s = latency_s + (latency_s if ack_route is None else self._core.route(ack_route).latency_s)
-        transfer = Transfer(flow_id, route, rtt_s=rtt_s, window=self._window or Window())
+        transfer = Transfer(flow_id, path, rtt_s=rtt_s, window=self._window or Window())
         if self._model.latency_first:
             transfer.ahead_s = latency_s
         else:
             transfer.behind_s = latency_s
-        transfer.peak_bps = path.peak_bps
         free_bytes = self._model.loss_free_bytes(size_bytes, loss)
         transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
-        transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
-        transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
+        if loss > 0:
+            transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
+            transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
         self._transfers[flow_id] = transfer
-        self._manage(transfer, ack_route or ())
+        if self._model.congestion:
+            self._manage(transfer, ack_route or ())
         begin_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
-        self._later(begin_s, transfer, self._begin)
+        self._agenda.note(begin_s, transfer, Network._begin)
 
     def cancel(self, now_s: float, flow_id: Hashable) -> float:
         """Stop a transfer at once; return the payload bytes that had not left."""
@@ -127,15 +126,14 @@ class Network:
             in_core = self._core.remove(now_s, flow_id)
             self._remember(now_s, transfer)
         transfer.stake.withdraw()
+        transfer.over = True
         del self._transfers[flow_id]
         return (in_core + transfer.left_bits + transfer.lossy_bits) / 8 / self._model.wire_bytes(1.0)
 
     def next_event_s(self) -> float:
         """When to call `advance` next; infinity if nothing will ever happen (a link of no capacity stays so)."""
-        events, core_s = self._events, self._core.next_event_s()
-        while events and self._transfers.get(events[0][2].flow_id) is not events[0][2]:
-            heappop(events)  # of a transfer that is over
-        return events[0][0] if events and events[0][0] < core_s else core_s
+        next_s, core_s = self._agenda.next_s(), self._core.next_event_s()
+        return next_s if next_s < core_s else core_s
 
     def advance(self, now_s: float) -> list[Completion]:
         """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time.
@@ -149,11 +147,8 @@ class Network:
             when_s = min(when_s, now_s)
             for flow_id in self._core.advance(when_s):
                 self._drained(when_s, self._transfers[flow_id])
-            instant_s = when_s + slack_s(when_s)
-            while self._events and self._events[0][0] <= instant_s:
-                _, _, transfer, action = heappop(self._events)
-                if self._transfers.get(transfer.flow_id) is transfer:
-                    action(when_s, transfer)
+            for transfer, action in self._agenda.due(when_s + slack_s(when_s)):
+                action(self, when_s, transfer)
             if self._due:
                 self._look_at_windows(when_s)
         self._now_s = max(now_s, self._now_s)
@@ -161,12 +156,12 @@ class Network:
         return done
 
     def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:
-        """Let windows and queues limit a transfer, if the model has them.
+        """Let windows and queues limit a transfer.
 
         Not over the airtime of a cell: its scheduler keeps a queue per phone and does not look at windows.
         """
-        route = transfer.route
-        if not self._model.congestion or not route or any(self._links[name].airtime for name in route):
+        route = transfer.path.names
+        if not route or any(self._links[name].airtime for name in route):
             return
         transfer.managed = True
         transfer.stake = Stake(self._queues.along(route))
@@ -184,6 +179,8 @@ class Network:
             transfer.connection = connection
             if connection in self._windows:
                 transfer.window = self._windows[connection].copy()
+        if self._window is not None:
+            return ready_s
         if transfer.window.lost:
             transfer.lossy_bits += transfer.left_bits
             transfer.left_bits = 0.0
@@ -191,7 +188,7 @@ class Network:
             first_bits = 8 * model.wire_bytes(model.initial_window_bytes)
             transfer.window.wake(now_s, model.idle_limit_s(transfer.rtt_s), first_bits)
         else:
-            transfer.window.leave_slow_start(transfer.peak_bps * transfer.rtt_s)
+            transfer.window.leave_slow_start(transfer.path.peak_bps * transfer.rtt_s)
         return ready_s
 
     def _remember(self, now_s: float, transfer: Transfer) -> None:
@@ -199,9 +196,6 @@ class Network:
         transfer.window.used_s = now_s
         if transfer.connection is not None and self._window is None:
             self._windows[transfer.connection] = transfer.window.copy()
-
-    def _later(self, when_s: float, transfer: Transfer, action: Callable[[float, Transfer], None]) -> None:
-        heappush(self._events, (when_s, next(self._serial), transfer, action))
 
     def _weight(self, transfer: Transfer, waited_s: float = 0.0) -> float:
         """The share of a transfer relative to others: what its window would send, or that of a first window."""
@@ -217,16 +211,16 @@ class Network:
             self._send_window(now_s, transfer)
         elif transfer.managed and transfer.left_bits > 0:
             weight = self._weight(transfer, transfer.wait_s(now_s))
-            self._core.add(now_s, transfer.flow_id, 0.0, transfer.route, weight=weight)
+            self._core.add(now_s, transfer.flow_id, 0.0, transfer.path, weight=weight)
             self._avoid_congestion(now_s, transfer)
         else:
-            self._core.add(now_s, transfer.flow_id, transfer.left_bits, transfer.route, weight=self._weight(transfer))
+            self._core.add(now_s, transfer.flow_id, transfer.left_bits, transfer.path, weight=self._weight(transfer))
             transfer.left_bits = 0.0
 
     def _send_window(self, now_s: float, transfer: Transfer) -> None:
         """Hand the next window to the core; all that is left once a window fills the path."""
         window_bits = transfer.window.bits
-        fills_path = window_bits >= transfer.peak_bps * transfer.rtt_s
+        fills_path = window_bits >= transfer.path.peak_bps * transfer.rtt_s
         bits = transfer.left_bits if fills_path else min(window_bits, transfer.left_bits)
         transfer.left_bits -= bits
         waited_s = 0.0
@@ -238,9 +232,9 @@ class Network:
                 bits += self._core.remove(now_s, transfer.flow_id)
             transfer.stake.put_burst(min(bits, window_bits))
         if transfer.left_bits > 0 or (transfer.managed and bits > window_bits):
-            self._later(now_s + transfer.rtt_s + waited_s, transfer, self._end_round)
+            self._agenda.note(now_s + transfer.rtt_s + waited_s, transfer, Network._end_round)
         weight = self._weight(transfer, waited_s)
-        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight)
+        self._core.add(now_s, transfer.flow_id, bits, transfer.path, weight=weight)
 
     def _end_round(self, now_s: float, transfer: Transfer) -> None:
         """A round trip after a window began: a window twice as large, unless slow start is over.
@@ -281,7 +275,7 @@ class Network:
             return
         if not leaving:
             weight = self._weight(transfer, transfer.wait_s(now_s))
-            self._core.add(now_s, transfer.flow_id, 0.0, transfer.route, weight=weight)
+            self._core.add(now_s, transfer.flow_id, 0.0, transfer.path, weight=weight)
         self._avoid_congestion(now_s, transfer)
 
     def _avoid_congestion(self, now_s: float, transfer: Transfer) -> None:
@@ -326,7 +320,7 @@ class Network:
         grid_s = 2.0 ** (math.floor(math.log2(step_s)) - 1)
         look_s = math.ceil((now_s + 0.75 * step_s) / grid_s) * grid_s
         if look_s > now_s + slack_s(now_s):  # far from 0 the clock's own steps may be longer
-            self._later(look_s, transfer, self._look)
+            self._agenda.note(look_s, transfer, Network._look)
 
     def _share(self, now_s: float, transfer: Transfer) -> None:
         """Put a window into force: its weight, and what it can send at most while nobody else fills its links."""
@@ -342,30 +336,33 @@ class Network:
             return
         transfer.weight, transfer.cap_bps = weight, cap_bps
         left_bits = self._core.remove(now_s, transfer.flow_id)
-        self._core.add(now_s, transfer.flow_id, left_bits, transfer.route, weight=weight, cap_bps=cap_bps)
+        self._core.add(now_s, transfer.flow_id, left_bits, transfer.path, weight=weight, cap_bps=cap_bps)
 
     def _await_capacity(self, now_s: float, transfer: Transfer) -> None:
         """Nothing moves in an outage: come back when it may be over, never if it lasts for ever."""
         transfer.seen_s = now_s
-        changes = [self._links[name].capacity.next_change_s(now_s) for name in transfer.route]
+        changes = [self._links[name].capacity.next_change_s(now_s) for name in transfer.path.names]
         if min(changes) < math.inf:
-            self._later(min(changes), transfer, self._look)
+            self._agenda.note(min(changes), transfer, Network._look)
 
     def _look(self, now_s: float, transfer: Transfer) -> None:
         self._due.append(transfer)
 
     def _drained(self, now_s: float, transfer: Transfer) -> None:
         """What the core had of a transfer has left: wait for the round to end, go on under loss, or be done."""
-        self._remember(now_s, transfer)
+        if self._window is None:
+            self._remember(now_s, transfer)
         if transfer.window.slow:
             transfer.burst_end_s = now_s
             transfer.stake.lift()
         if transfer.left_bits > 0:
             return
-        transfer.stake.withdraw()
+        if transfer.managed:
+            transfer.stake.withdraw()
         if transfer.lossy_bits > 0:
             self._go_on_under_loss(now_s, transfer)
             return
+        transfer.over = True
         del self._transfers[transfer.flow_id]
         self._done.append(Completion(transfer.flow_id, now_s - transfer.ahead_s, now_s + transfer.behind_s))
 
@@ -378,4 +375,4 @@ class Network:
             transfer.managed = False
         bits, transfer.lossy_bits = transfer.lossy_bits, 0.0
         cap_bps = transfer.lossy_cap_bps
-        self._core.add(now_s, transfer.flow_id, bits, transfer.route, weight=weight, cap_bps=cap_bps)
+        self._core.add(now_s, transfer.flow_id, bits, transfer.path, weight=weight, cap_bps=cap_bps)

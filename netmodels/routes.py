@@ -23,15 +23,17 @@ class Route:
     It is `plain` if all its links have a constant capacity and no part in the airtime of a cell.
     """
 
-    __slots__ = ("latency_s", "loss_probability", "peak_bps", "plain")
+    __slots__ = ("latency_s", "loss_probability", "names", "peak_bps", "plain")
 
-    def __init__(self, links: list[Link], specs: Mapping[str, Link]) -> None:
+    def __init__(self, names: tuple[str, ...], links: list[Link], specs: Mapping[str, Link]) -> None:
+        self.names = names
         self.plain = all(map(_is_plain, links))
         if not self.plain:
             check_route(links, specs)
         self.peak_bps = peak_bps(links, specs)
         self.latency_s = math.fsum([link.latency_s for link in links])
-        self.loss_probability = 1 - math.prod([1 - link.loss_probability for link in links])
+        losses = [link.loss_probability for link in links if link.loss_probability]
+        self.loss_probability = 1 - math.prod([1 - loss for loss in losses]) if losses else 0.0
 
 
 class Routes:
@@ -93,17 +95,16 @@ class Routes:
     def _resolve(self, names: tuple[str, ...]) -> Route:
         if len(self._routes) >= _MOST or len(self._links) + len(self._lines) >= self._most:
             self._forget()
-        links = []
-        for name in names:
-            link = self._specs.get(name)
-            if link is None:
-                guess = get_close_matches(name, self._specs, n=1)
-                hint = f"; did you mean {guess[0]!r}?" if guess else ""
-                raise ValueError(f"unknown link {name!r} in a route{hint}")
-            links.append(link)
+        try:
+            links = [self._specs[name] for name in names]
+        except KeyError:
+            unknown = next(name for name in names if name not in self._specs)
+            guess = get_close_matches(unknown, self._specs, n=1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else ""
+            raise ValueError(f"unknown link {unknown!r} in a route{hint}") from None
         if len(set(names)) != len(names):
             raise ValueError(f"a route must cross a link at most once, got {list(names)}")
-        route = self._routes[names] = Route(links, self._specs)
+        route = self._routes[names] = Route(names, links, self._specs)
         return route
 
     def _forget(self) -> None:

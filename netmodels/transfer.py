@@ -6,6 +6,7 @@ from typing import Final
 
 from netmodels.cubic import Window
 from netmodels.queues import LinkQueue, Stake, wait_s
+from netmodels.routes import Route
 from netmodels.tcp import LEAST_RTT_S
 
 _NOWHERE: Final = Stake(())  # of all that no queue holds up
@@ -31,9 +32,9 @@ class Transfer:
         "lossy_bits",
         "lossy_cap_bps",
         "managed",
-        "peak_bps",
+        "over",
+        "path",
         "round_s",
-        "route",
         "rtt_s",
         "seen_s",
         "stake",
@@ -42,15 +43,15 @@ class Transfer:
         "window",
     )
 
-    def __init__(self, flow_id: Hashable, route: tuple[str, ...], *, rtt_s: float, window: Window) -> None:
-        self.flow_id, self.route, self.rtt_s = flow_id, route, rtt_s
+    def __init__(self, flow_id: Hashable, path: Route, *, rtt_s: float, window: Window) -> None:
+        self.flow_id, self.path, self.rtt_s = flow_id, path, rtt_s
         self.ahead_s = self.behind_s = 0.0  # latency before the bits share the links, or after
-        self.peak_bps = math.inf
         self.left_bits = self.lossy_bits = 0.0
         self.lossy_cap_bps = math.inf
         self.connection: tuple[Hashable, Hashable] | None = None
         self.window = window
         self.managed = False
+        self.over = False  # done or cancelled
         self.stake = _NOWHERE
         self.acks: tuple[LinkQueue, ...] = ()  # the queues in which acknowledgements wait
         self.round_s = self.seen_s = 0.0  # when this round of slow start began; when the window was last looked at

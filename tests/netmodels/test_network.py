@@ -1,5 +1,6 @@
 """Transfers by hand, and lone ones against the closed form of slow start."""
 
+import gc
 import math
 from dataclasses import replace
 
@@ -409,3 +410,18 @@ def test_a_transfer_of_years_is_not_looked_at_every_round_trip():
         network.advance(when_s)
         steps += 1
     assert steps < 60_000
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_transfers_leave_nothing_for_the_collector_of_cycles(model):
+    network = Network([UP, DOWN, *(Link(f"p{index}", Constant(1e6 + index), 0.01) for index in range(300))], model)
+    gc.collect()
+    gc.disable()
+    try:
+        for index in range(300):
+            network.start(0, index, 10_000, (f"p{index}", "up"))
+        assert len(play(network)) == 300
+        del network
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

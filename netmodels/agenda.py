@@ -1,0 +1,54 @@
+"""What is to be done with which transfer, and when."""
+
+import math
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from typing import Generic, TypeAlias, TypeVar
+
+from netmodels.transfer import Transfer
+
+Owner = TypeVar("Owner")
+Action: TypeAlias = Callable[[Owner, float, Transfer], None]
+
+
+class Agenda(Generic[Owner]):
+    """Methods of an owner to be called with a transfer, by date in seconds; in order of arrival within a date.
+
+    Many transfers have their dates in common, so dates are sorted and not entries.
+    """
+
+    def __init__(self) -> None:
+        self._dates: list[float] = []  # a heap of the keys of `_entries`
+        self._entries: dict[float, list[tuple[Transfer, Action[Owner]]]] = {}
+
+    def note(self, when_s: float, transfer: Transfer, action: Action[Owner]) -> None:
+        """Do that at `when_s`, unless the transfer is over by then."""
+        entries = self._entries.get(when_s)
+        if entries is None:
+            self._entries[when_s] = [(transfer, action)]
+            heappush(self._dates, when_s)
+        else:
+            entries.append((transfer, action))
+
+    def next_s(self) -> float:
+        """The next date; infinity if there is none."""
+        dates = self._dates
+        while dates:
+            entries = self._entries[dates[0]]
+            while entries and entries[-1][0].over:
+                entries.pop()
+            if entries:
+                return dates[0]
+            del self._entries[heappop(dates)]
+        return math.inf
+
+    def due(self, until_s: float) -> Iterator[tuple[Transfer, Action[Owner]]]:
+        """Take what is to be done by then, one after the other; what is noted on the way counts."""
+        dates = self._dates
+        while dates and dates[0] <= until_s:
+            entries = self._entries.pop(heappop(dates))
+            entries.reverse()
+            while entries:  # a million at one date are let go one by one
+                transfer, action = entries.pop()
+                if not transfer.over:
+                    yield transfer, action
