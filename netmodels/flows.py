@@ -226,13 +226,14 @@ class Flows:
 
     def _drop(self, flow: FlowState) -> None:
         self._next_s = None
-        self._rates.drop(self._now_s, flow)
+        self._rates.drop(flow)
         del self._flows[flow.flow_id]
         self._routes.leave(flow)
         for link in flow.links:
             use = link.flows.pop(flow)
+            most = flow.bound_bps if link.airtime is None else demand(link, use, flow.bound_bps)
             # An empty link forgets the rounding errors of its sum.
-            link.demand_bps = link.demand_bps - demand(link, use, flow.bound_bps) if link.flows else 0.0
+            link.demand_bps = link.demand_bps - most if link.flows else 0.0
             if link.airtime is not None or (link.live and link.pool is None):
                 self._rates.review(link)
 

@@ -14,6 +14,8 @@ from netmodels.sharing import FULL, FlowState, LinkState
 
 def home(flow: FlowState) -> tuple[Pool | None, bool]:
     """The pool where a flow belongs, and whether that covers all its live links. None if its pools are not one line."""
+    if len(flow.links) == 1 and (only := flow.links[0].pool) is not None and not only.depth:
+        return only, flow.live_links == 1
     pools = [link.pool for link in flow.links if link.pool is not None]
     if len(pools) == 1 and not pools[0].depth:
         return pools[0], flow.live_links == 1
@@ -34,9 +36,9 @@ def parents(links: Collection[LinkState], flows: Sequence[FlowState]) -> dict[Li
     """For each link the next one outwards, outer ones first; None if the flows on the links do not form a tree."""
     rank = {link: (-len(link.flows), index) for index, link in enumerate(links)}
     found: dict[LinkState, LinkState | None] = {}
-    for flow in flows:
+    for line in dict.fromkeys(flow.links for flow in flows):  # most flows have theirs in common
         outer = None
-        for link in sorted((link for link in flow.links if link in rank), key=rank.__getitem__):
+        for link in sorted((link for link in line if link in rank), key=rank.__getitem__):
             if found.setdefault(link, outer) is not outer:
                 return None
             outer = link

@@ -62,9 +62,13 @@ class Levels:
 
     def remove(self, now_s: float, flow: FlowState) -> None:
         """Take a flow out, with `remaining_bits` brought up to `now_s`."""
+        flow.remaining_bits, flow.since_s = self.remaining_bits(now_s, flow), now_s
+        self.drop(flow)
+
+    def drop(self, flow: FlowState) -> None:
+        """Take a flow out that is over."""
         pool = flow.pool
         assert pool is not None
-        flow.remaining_bits, flow.since_s = self.remaining_bits(now_s, flow), now_s
         flow.pool, flow.ticket, flow.rate_bps = None, 0, -1.0
         pool.num_flows -= 1
         if flow.capped:
@@ -158,13 +162,28 @@ class Levels:
         drop_void(ends)
         if ends:
             limit = max(limit, ends[0][0] + 4 * math.ulp(ends[0][0]))
+        most = len(found) + max(len(ends) >> 5, 64)
         while ends and ends[0][0] <= limit:
+            if len(found) > most:  # to sort a large part of them out one by one would cost more
+                self._collect_all(pool, limit, found)
+                return
             item = heappop(ends)[2]
             if isinstance(item, Pool):
                 self._collect(item, limit + item.offset, found)
             else:
                 found.append(item)
             drop_void(ends)
+
+    def _collect_all(self, pool: Pool, limit: float, found: list[FlowState]) -> None:
+        """`_collect` of so many that it pays to look at each once."""
+        items = [item for goal, ticket, item in pool.ends if goal <= limit and item.ticket == ticket]
+        pool.ends = [entry for entry in pool.ends if entry[0] > limit]
+        heapify(pool.ends)
+        for item in items:
+            if isinstance(item, Pool):
+                self._collect(item, limit + item.offset, found)
+            else:
+                found.append(item)
 
     def _fit(self, now_s: float, pool: Pool, ceiling: float) -> None:
         """Put everything in a pool on the side where it belongs at the lower of its own level and `ceiling`."""

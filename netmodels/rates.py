@@ -48,10 +48,10 @@ class Rates:
         if flow.pool is not None:
             self._levels.remove(now_s, flow)
 
-    def drop(self, now_s: float, flow: FlowState) -> None:
+    def drop(self, flow: FlowState) -> None:
         """A flow is over."""
         if flow.pool is not None:
-            self._levels.remove(now_s, flow)
+            self._levels.drop(flow)
         flow.dirty, flow.group, flow.ticket = False, None, 0
 
     def extend(self, now_s: float, flow: FlowState, more_bits: float) -> None:

@@ -160,6 +160,24 @@ def test_a_thousand_phones_are_a_tree_and_it_makes_no_difference(num_cells, monk
     assert any(planted)
 
 
+@pytest.mark.parametrize("num_cells", [0, 4])
+def test_hundreds_of_flows_end_at_one_instant_in_order_of_arrival(num_cells):
+    # 400 bit/s for 600 phones, 2/3 bit/s each: 400 of them have 10 bits and end at 15 s, the others 10 bits more at
+    # 2 bit/s. Cells of 150 bit/s could bind, but carry 100.
+    links = {"server": Link("server", Constant(400))}
+    links |= {f"c{cell}": Link(f"c{cell}", Constant(150)) for cell in range(num_cells)}
+    links |= {f"p{i}": Link(f"p{i}", Constant(100)) for i in range(600)}
+    flows = Flows(links, smallest_tree=128)
+    for index in range(600):
+        cell = (f"c{index % num_cells}",) if num_cells else ()
+        flows.add(0, index, 10 if index % 3 else 20, (f"p{index}", *cell, "server"))
+    assert flows.next_event_s() == pytest.approx(15)
+    assert flows.advance(flows.next_event_s()) == [index for index in range(600) if index % 3]
+    assert flows.next_event_s() == pytest.approx(20)
+    assert flows.advance(flows.next_event_s()) == list(range(0, 600, 3))
+    assert flows.next_event_s() == math.inf
+
+
 def test_a_star_by_hand():
     # 12 bit/s for phones of 2, 4 and 100: 2, 4 and 6; once the first is done (1 s) the last has 8, then all 12.
     flows = Flows(
