@@ -4,7 +4,7 @@ import struct
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -59,7 +59,6 @@ def reads_as_frame_or_value_error(frame):
     assert "\n" not in sentence
 
 
-@settings(max_examples=100, deadline=None)
 @given(kind=st.sampled_from(KINDS), round=ROUNDS, tensors=TENSORS)
 def test_a_frame_unpacks_to_what_was_packed(kind, round, tensors):
     read_kind, read_round, read = unpack(pack(kind, round, tensors))
@@ -68,7 +67,6 @@ def test_a_frame_unpacks_to_what_was_packed(kind, round, tensors):
     assert all(array.flags.writeable for array in read.values())
 
 
-@settings(max_examples=100, deadline=None)
 @given(kind=st.sampled_from(KINDS), round=ROUNDS, tensors=TENSORS)
 def test_the_length_of_a_frame_is_known_without_building_it(kind, round, tensors):
     assert frame_bytes(kind, specs_of(tensors)) == len(pack(kind, round, tensors))
@@ -128,7 +126,6 @@ def test_a_dtype_that_may_not_travel_is_refused_at_the_sender():
             pack("control", 0, {"x": array})
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data(), tensors=st.dictionaries(NAMES, ARRAYS, max_size=3))
 def test_a_truncated_frame_is_refused(data, tensors):
     frame = pack("activations", 3, tensors)
@@ -137,7 +134,6 @@ def test_a_truncated_frame_is_refused(data, tensors):
         unpack(frame[:end])
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data(), tensors=st.dictionaries(NAMES, ARRAYS, max_size=3))
 def test_a_frame_with_flipped_bits_is_refused_or_is_another_frame(data, tensors):
     frame = bytearray(pack("activations", 3, tensors))
@@ -154,7 +150,6 @@ def test_every_single_flipped_bit_of_a_frame_is_survived():
         reads_as_frame_or_value_error(bytes(flipped))
 
 
-@settings(max_examples=100, deadline=None)
 @given(noise=st.binary(max_size=200))
 def test_noise_is_refused_in_one_sentence_or_is_a_frame(noise):
     reads_as_frame_or_value_error(noise)
@@ -166,7 +161,6 @@ MSGPACK_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(version=st.just(1) | MSGPACK_VALUES, kind=st.just("control") | MSGPACK_VALUES, rest=MSGPACK_VALUES)
 def test_frames_of_the_wrong_fields_are_refused(version, kind, rest):
     for fields in (rest, [version, kind], [version, kind, 0, rest], [version, kind, 0, [["x", "int8", [1], rest]]]):

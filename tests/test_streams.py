@@ -2,7 +2,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.streams import seed_of, stream
@@ -11,14 +11,12 @@ ROOT_SEEDS = st.integers(0, 2**64)
 PARTS = st.lists(st.one_of(st.text(max_size=8), st.integers()), min_size=1, max_size=4)
 
 
-@settings(max_examples=100, deadline=None)
 @given(root=ROOT_SEEDS, name=PARTS)
 def test_equal_names_give_equal_draws(root, name):
     assert np.array_equal(stream(root, *name).integers(2**63, size=4), stream(root, *name).integers(2**63, size=4))
     assert seed_of(root, *name) == seed_of(root, *name)
 
 
-@settings(max_examples=100, deadline=None)
 @given(root=ROOT_SEEDS, one=PARTS, other=PARTS)
 def test_different_names_give_different_draws(root, one, other):
     same_name = [str(part) for part in one] == [str(part) for part in other]

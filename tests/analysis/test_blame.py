@@ -305,7 +305,6 @@ def split_runs(draw, durations=(*MANY_TIES, *NO_ZEROS)):
 
 
 @given(split_runs())
-@settings(max_examples=100, deadline=None)
 def test_the_parts_sum_to_the_end_and_nobody_waits_where_every_start_has_a_cause(run):
     messages, computes, end_s, last = split_learning(*run, {})
     found = blame(messages, computes, end_s, last)
@@ -319,7 +318,6 @@ def test_the_parts_sum_to_the_end_and_nobody_waits_where_every_start_has_a_cause
 
 
 @given(split_runs(), st.sampled_from(PARTS[:-2]), st.sampled_from([0.5, 2, 5]))
-@settings(max_examples=100, deadline=None)
 def test_a_part_k_times_as_long_costs_at_least_k_minus_one_times_its_share(run, part, factor):
     messages, computes, end_s, last = split_learning(*run, {})
     share_s = blame(messages, computes, end_s, last).parts[part]
@@ -348,7 +346,6 @@ ACTORS = st.sampled_from(["a", "b", "server", "aggregator"])
     st.floats(0, 120),
     ACTORS,
 )
-@settings(max_examples=100, deadline=None)
 def test_the_parts_sum_to_the_end_even_of_rows_without_rhyme_or_reason(news, works, end_s, last):
     messages = [message(sender, receiver, *span, round) for sender, receiver, span, round in news]
     computes = [computed(actor, *span, round) for actor, span, round in works]

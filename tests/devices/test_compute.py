@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.catalog import find
@@ -132,7 +132,6 @@ def test_an_amount_of_work_that_cannot_be_is_refused(amounts):
         Work(*amounts)
 
 
-@settings(max_examples=80, deadline=None)
 @given(work=works, slow=rates, fast=rates)
 def test_more_flops_per_second_are_never_slower(work, slow, fast):
     slow, fast = sorted((slow, fast))
@@ -141,7 +140,6 @@ def test_more_flops_per_second_are_never_slower(work, slow, fast):
     )
 
 
-@settings(max_examples=80, deadline=None)
 @given(work=works, slow=rates, fast=rates)
 def test_more_bandwidth_is_never_slower(work, slow, fast):
     slow, fast = sorted((slow, fast))
@@ -150,7 +148,6 @@ def test_more_bandwidth_is_never_slower(work, slow, fast):
     )
 
 
-@settings(max_examples=80, deadline=None)
 @given(first=works, second=works)
 def test_two_works_one_after_the_other_take_at_least_their_sum_and_at_most_twice_that(first, second):
     apart = seconds(first, GPU_BOARD) + seconds(second, GPU_BOARD)
@@ -187,7 +184,6 @@ def test_a_gpu_without_that_figure_is_an_error_once_tokens_are_counted():
         seconds(Work(1.0, 0.0, tokens=64), GPU_BOARD)
 
 
-@settings(max_examples=80, deadline=None)
 @given(few=st.integers(1, 10**6), many=st.integers(1, 10**6))
 def test_more_tokens_a_pass_never_cost_more_per_token(few, many):
     few, many = sorted((few, many))

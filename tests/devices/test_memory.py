@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.catalog import find
@@ -84,7 +84,6 @@ def test_a_need_that_cannot_be_is_refused(size_bytes):
         check_fits("phone-1", PHONE, {"weights": size_bytes})
 
 
-@settings(max_examples=60, deadline=None)
 @given(parts=st.dictionaries(st.text("abc", min_size=1), st.integers(0, 2**31), max_size=5))
 def test_a_need_is_refused_exactly_when_its_sum_exceeds_what_is_usable(parts):
     too_big = sum(parts.values()) > available_bytes(PHONE)

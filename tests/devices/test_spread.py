@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.spread import DEFAULT_SIGMA, speed_factors
@@ -40,7 +40,6 @@ def test_one_seed_draws_the_same_factors_again_and_another_does_not():
     assert once.tolist() != other.tolist()
 
 
-@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 50), sigma=st.floats(0, 2))
 def test_there_is_one_positive_factor_for_each_device(seed, count, sigma):
     factors = speed_factors(np.random.default_rng(seed), count, sigma)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netmodels.catalog import find
@@ -60,7 +60,6 @@ def test_the_first_second_of_a_block_is_as_near_the_last_of_the_block_before_as_
     assert np.std(across) == pytest.approx(np.std(inside), rel=0.2)
 
 
-@settings(max_examples=30)
 @given(times=st.lists(st.floats(0, 1e7), min_size=1, max_size=20), seed=st.integers(0, 2**64 - 1))
 def test_readers_that_ask_at_other_times_see_the_same_function(times, seed):
     link = find("lte-driving")

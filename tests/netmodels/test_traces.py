@@ -64,7 +64,7 @@ def test_repeated_stamps_are_several_packets(write):
 stamps = st.lists(st.integers(0, 400), min_size=1, max_size=60).map(sorted).filter(lambda ms: ms[-1] > 0)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stamps_ms=stamps, packets=st.integers(1, 200), start_ms=st.integers(0, 900))
 def test_a_transfer_ends_within_an_interval_of_the_last_packet_that_mahimahi_would_send(
     write, stamps_ms, packets, start_ms

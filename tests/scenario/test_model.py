@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -102,7 +102,6 @@ def test_shares_become_whole_devices_by_largest_remainder(shares, total, counts)
     assert apportion(shares, total) == counts
 
 
-@settings(max_examples=100, deadline=None)
 @given(parts=st.lists(st.integers(1, 1000), min_size=1, max_size=8), total=st.integers(1, 1_000_000))
 def test_apportioned_devices_sum_to_the_fleet_and_are_less_than_one_off_their_quota(parts, total):
     shares = [part / sum(parts) for part in parts]
