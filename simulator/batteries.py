@@ -13,7 +13,7 @@ from devices.battery import Battery
 from simulator.calendar import MOST_KEPT, Calendar
 from simulator.energy import Figures, Meter, figures
 from simulator.fleet import Fleet
-from simulator.scenario import Scenario
+from simulator.scenario import Scenario, written_at
 from simulator.streams import stream
 
 LEAST_LEVEL = 0.01  # of a battery at the start, whatever is drawn
@@ -64,9 +64,9 @@ def check_batteries(scenario: Scenario) -> None:
     for group in scenario.groups:
         given = scenario.availability.get(group.availability or "")
         if given and given.min_battery is not None and (missing := _missing(group.profile, known[group.name])):
-            raise ValueError(
-                f"availability.{group.availability}.min_battery: unknown for {group.name}: {'; '.join(missing)}"
-            )
+            key = f"availability.{group.availability}.min_battery"
+            place = written_at(scenario, tuple(key.split(".")))
+            raise ValueError(f"{place}{key}: unknown for {group.name}: {'; '.join(missing)}")
 
 
 def _missing(profile: str, known: Figures) -> list[str]:

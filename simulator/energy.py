@@ -19,7 +19,7 @@ from netmodels.catalog import LinkClass
 from simulator.fleet import Fleet
 from simulator.links import radio_class
 from simulator.record import ComputeRow, DeviceRow, MessageRow, RoundRow
-from simulator.scenario import Group, Scenario
+from simulator.scenario import Group, Scenario, written_at
 
 UNKNOWN: Final = math.nan
 PARTS: Final = ("compute", "radio", "idle")
@@ -304,7 +304,7 @@ def check_known(scenario: Scenario) -> None:
     """Refuse a scenario that requires its energy and has a group of which a figure is unknown; ValueError names it."""
     if scenario.energy != "required":
         return
-    place = "" if scenario.source_path is None else f"{scenario.source_path}: "
+    place = written_at(scenario, ("energy",))
     sentences = [
         f"{place}energy: required, but unknown for {group}: {'; '.join(each.missing)}"
         for group, each in figures(scenario).items()

@@ -60,3 +60,14 @@ def test_a_gate_for_a_battery_that_nobody_knows_is_refused_by_name(scenarios):
     given = ["availability={a: {min_battery: 20 %}}", "devices.1.availability=a"]
     with pytest.raises(ValueError, match=r"availability\.a\.min_battery: unknown for mid: battery_wh of phone-mid"):
         world.check_feasible(load(scenarios / "four_phones.yaml", given))
+
+
+def test_what_is_refused_after_loading_is_told_with_its_line(scenarios, tmp_path):
+    text, file = (scenarios / "four_phones.yaml").read_text(), tmp_path / "mine.yaml"
+    lines = text.splitlines().index("devices:")
+    text = text.replace("devices:\n", "energy: required\navailability:\n  a:\n    min_battery: 20 %\ndevices:\n")
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"mine\.yaml:{lines + 1}: energy: required, but unknown for low: "):
+        world.check_feasible(load(file))
+    with pytest.raises(ValueError, match=rf"mine\.yaml:{lines + 4}: availability\.a\.min_battery: unknown for mid"):
+        world.check_feasible(load(file, ["energy=auto", "devices.1.availability=a"]))

@@ -3,7 +3,7 @@
 from simulator.scenario.availability import Availability, Charging
 from simulator.scenario.errors import Problem, ScenarioError
 from simulator.scenario.groups import Group
-from simulator.scenario.loader import load, loads
+from simulator.scenario.loader import load, loads, written_at
 from simulator.scenario.model import ALGORITHMS, Scenario, Server
 from simulator.scenario.network import Access, Cell, Pair, Wireless
 from simulator.scenario.writer import dump
@@ -24,4 +24,5 @@ __all__ = [
     "dump",
     "load",
     "loads",
+    "written_at",
 ]

@@ -47,6 +47,18 @@ def loads(
     return _load(text, "<text>", overrides, around, "scenario")
 
 
+def written_at(scenario: Scenario, path: KeyPath) -> str:
+    """``FILE:LINE: `` of what is written at that path or around it, for what is refused after loading; else nothing.
+
+    The file is read anew. A value that came by an override is told at the place that it replaced.
+    """
+    source = scenario.source_path
+    if source is None:
+        return ""
+    where = locate(parse(read_text(source, str(source)), str(source))[0], path)
+    return f"{where.file}:{where.line}: "
+
+
 def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, name: str) -> Scenario:
     parsed, problems = parse(text, file)
     root, refused = override(_mapping(parsed), overrides)
