@@ -84,14 +84,15 @@ def flows(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """Time flows over links: the network alone."""
-    from netmodels.case import finish_times, read  # noqa: PLC0415 -- as above
+    from netmodels.case import finish_times, never_finish, read  # noqa: PLC0415 -- as above
     from netmodels.tcp import find_model  # noqa: PLC0415
 
     transport = find_model(model)
-    finish_s = finish_times(read(file), transport)
+    case = read(file)
+    finish_s = finish_times(case, transport)
     stuck = [flow for flow, when_s in finish_s.items() if when_s == float("inf")]
     if stuck:
-        raise ValueError(f"{file}: flows that never finish, for want of capacity: {', '.join(stuck)}")
+        raise never_finish(file, case, stuck)
     if as_json:
         print(json.dumps({"finish_s": finish_s}, allow_nan=False))
     else:

@@ -177,6 +177,20 @@ def finish_times(case: Case, model: Tcp) -> dict[str, float]:
     return {name: times[name] for name in flows}
 
 
+def never_finish(file: Path, case: Case, flows: Sequence[str]) -> CaseError:
+    """An error about flows that never finish, at the line of the links on their ways whose profile ends with 0 bit/s."""
+    wanted = [flow for flow in case.flows if flow.id in flows]
+    crossed = {name for flow in wanted for name in (*flow.route, *(flow.ack_route or ()))}
+    text = file.read_text(encoding="utf-8")
+    place = _Place(file, text, json.loads(text))
+    dead = [
+        profile.fail(f"0 bit/s for ever from {profile.value[-1][0]:g} s on: never finished: {', '.join(flows)}")
+        for link in place.item("links").items()
+        if link.item("id").text() in crossed and (profile := link.optional("profile")) and not profile.value[-1][1]
+    ]
+    return CaseError("\n".join(map(str, dead)) or f"{file}: flows that never finish: {', '.join(flows)}")
+
+
 def _play(links: Mapping[str, Link], flows: Sequence[CaseFlow], model: Tcp) -> dict[str, float]:
     network = Network(links, model)
     followers: dict[str, list[CaseFlow]] = {}

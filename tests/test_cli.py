@@ -178,6 +178,18 @@ def test_flows_prints_the_time_of_every_flow(capsys):
     assert json.loads(out) == {"finish_s": pytest.approx(truth, rel=1e-6)}
 
 
+def test_flows_that_never_finish_are_refused_at_the_line_of_the_link_that_dies(capsys, tmp_path):
+    file = tmp_path / "dies.json"
+    file.write_text("""{"links": [{"id": "a", "bandwidth_bps": 8e6, "latency_s": 0},
+           {"id": "b", "bandwidth_bps": 8e6, "latency_s": 0, "profile": [[0, 8e6], [0.5, 0]]}],
+ "flows": [{"id": "x", "start_s": 0, "bytes": 1000000, "route": ["a", "b"]},
+           {"id": "y", "after": "x", "bytes": 1, "route": ["a"]},
+           {"id": "z", "start_s": 0, "bytes": 1, "route": ["a"]}]}""")
+    code, out, err = run(capsys, "flows", str(file), "--model", "pure")
+    sentence = "links[1].profile: 0 bit/s for ever from 0.5 s on: never finished: x, y"
+    assert (code, out, err) == (2, "", f"splitwire: {file}:2: {sentence}\n")
+
+
 @pytest.mark.parametrize("verb", [[], ["run"], ["flows"]])
 def test_help_answers_without_loading_anything_heavy(verb):
     code = (
