@@ -178,7 +178,7 @@ def finish_times(case: Case, model: Tcp) -> dict[str, float]:
 
 
 def never_finish(file: Path, case: Case, flows: Sequence[str]) -> CaseError:
-    """An error about flows that never finish, at the line of the links on their ways whose profile ends with 0 bit/s."""
+    """An error about flows that never finish, at the lines of links on their ways whose profile ends with 0 bit/s."""
     wanted = [flow for flow in case.flows if flow.id in flows]
     crossed = {name for flow in wanted for name in (*flow.route, *(flow.ack_route or ()))}
     text = file.read_text(encoding="utf-8")
