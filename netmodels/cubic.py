@@ -49,8 +49,9 @@ class Window:
     def copy(self) -> "Window":
         """Another window with the same past."""
         other = Window()
-        for name in self.__slots__:
-            setattr(other, name, getattr(self, name))
+        other.bits, other.slow, other.threshold_bits = self.bits, self.slow, self.threshold_bits
+        other.top_bits, other.cut_s, other.gain = self.top_bits, self.cut_s, self.gain
+        other.used_s, other.lost = self.used_s, self.lost
         return other
 
     def wake(self, now_s: float, timeout_s: float, first_bits: float) -> None:

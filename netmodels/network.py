@@ -291,8 +291,8 @@ class Network:
     def _look_at_windows(self, now_s: float) -> None:
         """All windows that are due: first their rates, so that the core works them out once, then what follows."""
         due, self._due = self._due, []
-        rates = [self._core.rate_bps(transfer.flow_id) for transfer in due if transfer.flow_id in self._core]
         under_way = [transfer for transfer in due if transfer.flow_id in self._core]
+        rates = [self._core.rate_bps(transfer.flow_id) for transfer in under_way]
         for transfer, rate_bps in zip(under_way, rates, strict=True):
             self._look_at_window(now_s, transfer, rate_bps)
 

@@ -39,6 +39,8 @@ class LinkQueue:
         """How long a packet that comes now has to wait."""
         if self.backlog_bits <= 0:
             return 0.0
+        if self._constant:
+            return self.backlog_bits / self.peak_bps
         return self.backlog_bits / max(self.rate_bps(now_s), _LEAST_CAPACITY * self.peak_bps)
 
     def rate_bps(self, now_s: float) -> float:
@@ -47,8 +49,9 @@ class LinkQueue:
 
     def overflows(self, now_s: float, rtt_s: float) -> None:
         """Note an overflow if the queue is full; at most one every half `rtt_s`, for senders need that to react."""
-        room_bits = max(_LEAST_BUFFER_BITS, self.peak_bps * self.longest_rtt_s)
-        if self.backlog_bits > room_bits and now_s - self.overflow_s > rtt_s / 2:
+        if self.backlog_bits <= _LEAST_BUFFER_BITS or self.backlog_bits <= self.peak_bps * self.longest_rtt_s:
+            return
+        if now_s - self.overflow_s > rtt_s / 2:
             self.overflow_s = now_s
 
 
@@ -64,9 +67,10 @@ class Stake:
 
     def lift(self) -> None:
         """Take its backlog away; its rate stays."""
-        for queue, bits in self._parts:
-            queue.backlog_bits = max(queue.backlog_bits - bits, 0.0)
-        self._parts.clear()
+        if self._parts:
+            for queue, bits in self._parts:
+                queue.backlog_bits = max(queue.backlog_bits - bits, 0.0)
+            self._parts.clear()
 
     def withdraw(self) -> None:
         """Take away all that it has there."""
@@ -83,9 +87,10 @@ class Stake:
     def put(self, now_s: float, bits: float, rate_bps: float) -> None:
         """`bits` wait at a rate of `rate_bps`: before the loaded links of the route, as their queues are long."""
         self.lift()
-        for queue in self.route:
-            queue.load_bps += rate_bps - self._rate_bps
-        self._rate_bps = rate_bps
+        if rate_bps != self._rate_bps:
+            for queue in self.route:
+                queue.load_bps += rate_bps - self._rate_bps
+            self._rate_bps = rate_bps
         if bits <= 0:
             return
         loaded = [queue for queue in self.route if queue.load_bps >= _FULL_LOAD * queue.rate_bps(now_s)]

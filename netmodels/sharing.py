@@ -150,10 +150,13 @@ class FlowState:
 
     def set_rate(self, now_s: float, rate_bps: float) -> None:
         """Send at that rate from now on. A rate that stays is not touched, so that nothing is rounded needlessly."""
-        if rate_bps != self.rate_bps:
-            self.remaining_bits, self.since_s = self.left_bits(now_s), now_s
-            self.rate_bps = rate_bps
-            self.finish_s = self.end_s()
+        if rate_bps == self.rate_bps:
+            return
+        if now_s > self.since_s:
+            self.remaining_bits = self.left_bits(now_s)
+        self.since_s = now_s
+        self.rate_bps = rate_bps
+        self.finish_s = now_s + self.remaining_bits / rate_bps if rate_bps > 0 else self.end_s()
 
 
 _by_key = attrgetter("key")
