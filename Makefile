@@ -12,7 +12,7 @@ run: setup
 	$(BIN)/python cli.py run scenarios/100_phones.yaml
 
 test: lint types
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: setup
 	$(BIN)/ruff check .

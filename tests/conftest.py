@@ -6,10 +6,14 @@ Property tests try the same examples every time and know no deadline, so that a 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Models are tiny here: threads that share their work only wait for each other, and tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("fresh", deadline=None)

@@ -113,13 +113,13 @@ def bytes_per_client(engine: Engine) -> float:
     return (grown.untyped_storage().nbytes() - before) / (grown.shape[1] - len(engine.bank._row_of))
 
 
-def measure(setting: Setting, repeats: int, *, with_loop: bool) -> dict[str, object]:
+OTHERS = {"plain": plain, "plain_same_loss": plain_same_loss, "loop": loop}
+
+
+def measure(setting: Setting, repeats: int, others: list[str]) -> dict[str, object]:
     data = RandomData(setting)
     engine = engine_of(setting, data)
-    steps = {"ours": ours(setting, engine), "plain": plain(setting, data)}
-    steps["plain_same_loss"] = plain_same_loss(setting, data)
-    if with_loop:
-        steps["loop"] = loop(setting, data)
+    steps = {"ours": ours(setting, engine)} | {name: OTHERS[name](setting, data) for name in others}
     for step in steps.values():
         step()
     counts = {name: launches(step) for name, step in steps.items()}
@@ -133,7 +133,6 @@ def measure(setting: Setting, repeats: int, *, with_loop: bool) -> dict[str, obj
         times |= {name: timed_s(step, setting.device) for name, step in steps.items() if name != "ours"}
         rounds.append(times)
     wall = {name: statistics.median(each[name] for each in rounds) for name in steps}
-    others = [name for name in steps if name != "ours"]
     ratio = {name: statistics.median(each["ours"] / each[name] for each in rounds) for name in others}
     return {
         **{f"{name}_s": round(seconds, 4) for name, seconds in wall.items()},
@@ -147,7 +146,7 @@ def measure(setting: Setting, repeats: int, *, with_loop: bool) -> dict[str, obj
         "matmul_share": round(statistics.median(shares), 3),
         **about(setting),
         "repeats": repeats,
-        "copies_in_loop": min(setting.clients, MOST_COPIES) if with_loop else 0,
+        "copies_in_loop": min(setting.clients, MOST_COPIES) if "loop" in others else 0,
     }
 
 
@@ -183,7 +182,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--no-loop", action="store_true", help="leave out the client loop, which needs many copies")
+    parser.add_argument("--others", nargs="*", choices=OTHERS, default=list(OTHERS), help="what ours is compared with")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     transformers_logging.set_verbosity_error()
@@ -194,7 +193,7 @@ def main() -> None:
         shape_of(options.model), options.clients, options.sequences, options.tokens, options.labels, options.mixed,
         options.dtype, options.device, options.checkpointing,
     )  # fmt: skip
-    result = measure(setting, options.repeats, with_loop=not options.no_loop)
+    result = measure(setting, options.repeats, options.others)
     if options.json:
         print(json.dumps(result))
     else:
