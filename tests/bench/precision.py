@@ -22,7 +22,7 @@ from simulator.training.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 DTYPES = ("float64", "float32", "bfloat16")
-ALIKE = ["data.samples_per_device=128", "data.validation_samples=128", "training.batch=8", "training.rounds=200"]
+ALIKE = ["data.samples_per_device=128", "data.validation_samples=128", "training.batch=4", "training.rounds=200"]
 
 
 def train(scenario: Scenario, every: int) -> dict[str, object]:
