@@ -180,12 +180,12 @@ class Rates:
         links, flows = component(first, self._stamp)
         pools = [link.pool for link in links if link.pool is not None]
         if pools:  # without them some links may not even be live: look at all these flows again
-            self._forest.uproot(now_s, pools)
+            uprooted = self._forest.uproot(now_s, pools)  # of whole trees: some may be in no link of the component
             for link in links:
                 link.stamp = 0
-            for flow in flows:
+            for flow in dict.fromkeys([*flows, *uprooted]):
                 flow.stamp = 0
-            work += flows
+                work.append(flow)
             return
         if self._forest.plant(now_s, links, flows):
             return

@@ -215,6 +215,20 @@ def test_nested_levels_by_hand():
     assert [flows.rate_bps(name) for name in "xyzuv"] == pytest.approx([2.4] * 5)
 
 
+def test_a_flow_goes_on_whose_tree_was_given_up_for_a_link_that_it_does_not_cross():
+    """f8 and f9 share the server and end at 2 s. Their cell was f10's tree; f10 has 1 bit/s throughout, 10 s in all."""
+    names = ["server", "other", "c0", *(f"p{index}" for index in range(11))]
+    links = {"c1": Link("c1", Constant(2)), **{name: Link(name, Constant(1)) for name in names}}
+
+    def plan(index, start_s, size_bits, cell, end):
+        return Plan(f"f{index}", start_s, size_bits, (f"p{index}", cell, end), 1, math.inf, ())
+
+    plans = [plan(index, 2 if index == 7 else 0, 0, "c0", "server") for index in range(8)]
+    plans += [plan(8, 0, 1, "c1", "server"), plan(9, 0, 1, "c1", "server"), plan(10, 0, 10, "c1", "other")]
+    ends = play(links, plans, 1)
+    assert (ends["f8"], ends["f9"], ends["f10"]) == (2, 2, 10)
+
+
 @given(scenes(), st.sampled_from([0.25, 4, 1000]))
 def test_a_tree_at_another_pace_is_the_same_story(scene, pace):
     links, plans = scene
