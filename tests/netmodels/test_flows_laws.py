@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netmodels.capacity import Constant, Steps
-from netmodels.flows import Flows
+from netmodels.flows import Flows, slack_s
 from netmodels.link import AIRTIME, Link
 
 HORIZON_S = 250  # a staircase goes on for ever, even if a cap of 0 stalls the flow that looks at it
@@ -298,7 +298,9 @@ def test_looking_at_the_flows_in_between_changes_nothing(scene):
     links, plans = scene
 
     def watch(flows, from_s, to_s):
-        assert flows.advance((from_s + to_s) / 2) == []
+        middle_s = (from_s + to_s) / 2
+        if to_s - middle_s > slack_s(to_s):  # dates closer than that are one instant
+            assert flows.advance(middle_s) == []
         assert all(flows.remaining_bits(name) >= 0 for name in names(flows, plans))
 
     assert play(links, plans, watch) == same(play(links, plans))

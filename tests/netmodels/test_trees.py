@@ -30,7 +30,8 @@ class Plan:
 
 # Whole and simple numbers for ties, and any number against luck.
 bandwidths = st.one_of(st.sampled_from([1, 2, 3, 4, 5, 6, 8, 10, 13, 20, 40]), st.floats(0.3, 40))
-instants_s = st.one_of(st.sampled_from([0, 0, 0.5, 1, 2, 3]), st.floats(0, 10))
+# Whether an end a tenth of a nanosecond before an outage is an end is a matter of rounding: no such dates.
+instants_s = st.one_of(st.sampled_from([0, 0, 0.5, 1, 2, 3]), st.integers(0, 10**7).map(lambda steps: steps * 1e-6))
 staircases = st.builds(
     lambda values, period_s: Steps([0, 1, 2.5, 4][: len(values) + 1], [*values, 7], period_s),
     st.lists(st.sampled_from([0, 1, 4, 10, 20]), min_size=1, max_size=3),
