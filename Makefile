@@ -29,6 +29,7 @@ setup: $(VENV)/.ready
 # torch comes first and alone: its CPU build where the index has one for this version
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Splitwire needs Python 3.11 or newer, this is ' + sys.version)"
+	@echo "setting up $(VENV): a minute or two, 1.5 GB with torch's CPU build"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"

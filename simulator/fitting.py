@@ -11,11 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from devices.format import short_bytes
-from devices.memory import Demand, available_bytes, check_fleet
+from devices.memory import Demand, DoesNotFit, available_bytes, check_fleet
 from simulator.scenario import Group, Scenario
 from simulator.workload import Lora, SplitWorkload, Storage, shape_of, timed_targets
+
+WAYS_OUT: Final = (
+    "ways out: on_oom: shallower (fewer blocks) or drop; memory: {attention: fused, checkpointing: on}; "
+    "a lower model.split, training.batch or training.tokens"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,10 @@ def placements(scenario: Scenario) -> list[Placement]:
     """
     placed = list(_placed(scenario))
     if scenario.on_oom == "refuse" or all(place.split is None for place in placed):
-        check_fleet(_demand(scenario, group) for group in scenario.groups)
+        try:
+            check_fleet(_demand(scenario, group) for group in scenario.groups)
+        except DoesNotFit as error:
+            raise DoesNotFit(f"{error}\n{WAYS_OUT}") from None
     return placed
 
 

@@ -38,7 +38,7 @@ def test_a_device_that_lacks_memory_is_refused_unless_the_scenario_says_otherwis
     with pytest.raises(DoesNotFit) as refusal:
         world.check_feasible(scenario(scenarios))
     lines = str(refusal.value).splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["low", "mid"]
+    assert [line.split(" ")[0] for line in lines] == ["low", "mid", "ways"]
 
 
 def test_dropped_devices_take_no_part_and_are_told(scenarios):

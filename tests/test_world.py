@@ -109,8 +109,13 @@ def test_the_network_changes_the_time_but_not_what_is_learned(scenarios):
 
 
 def test_grouping_for_memory_does_not_change_what_is_learned(scenarios):
-    whole, groups = train(scenarios), train(scenarios, "training.memory=1 MiB")
+    whole, groups = train(scenarios), train(scenarios, "training.memory=4 MiB")
     assert groups.summary["loss"] == pytest.approx(whole.summary["loss"], rel=1e-5)
+
+
+def test_a_budget_that_one_device_s_batch_exceeds_is_refused_with_what_it_needs(scenarios):
+    with pytest.raises(ValueError, match=r"training.memory must be at least 3.* MiB here.*1 x 64 needs, got 1 MiB"):
+        train(scenarios, "training.memory=1 MiB")
 
 
 def test_the_order_of_arrival_does_not_change_what_is_learned(scenarios):

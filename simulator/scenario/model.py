@@ -149,10 +149,10 @@ class Training(Section):
     )
     evaluate_every: Count = Field(default=5, description="rounds between two validations")
     export: Export = Field(default="global", description="adapters that are kept: the average, or also every device's")
-    dtype: Dtype = Field(default="float32", description="precision of the base; adapters: at least float32")
+    dtype: Dtype = Field(default="float32", description="this machine's precision of the base; adapters: >= float32")
     device: Compute = Field(default="auto", description="where tensors live")
-    memory: Size = Field(default=float(1 << 30), description="memory for one batched pass; the rest waits")
-    checkpointing: Switch = Field(default="off", description="on: keep a block's input only, compute the rest again")
+    memory: Size = Field(default=float(1 << 30), description="this machine's memory for one pass; the rest waits")
+    checkpointing: Switch = Field(default="off", description="on: this machine computes blocks twice")
     bucket: Switch = Field(default="on", description="on: compute sequences of like length together")
     threads: Count | None = Field(default=None, description="threads of the numerics; null: the library's choice")
 

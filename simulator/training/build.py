@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from devices.format import short_bytes
 from simulator.fleet import is_crowd
 from simulator.scenario import Scenario
 from simulator.scenario.model import Training
@@ -90,6 +91,12 @@ def _device(training: Training) -> torch.device:
 def _grouping(training: Training, engine: Engine) -> Grouping:
     """Passes that stay within ``training.memory``, of sequences of like length where that is wanted."""
     cost = pass_cost(engine.model, training.tokens, engine.client_layout.size)
+    least_bytes = cost.bytes(training.batch * training.tokens)
+    if least_bytes > training.memory:
+        raise ValueError(
+            f"training.memory must be at least {short_bytes(least_bytes)} here, which a pass over one device's batch "
+            f"of {training.batch} x {training.tokens} needs, got {short_bytes(training.memory)}"
+        )
     most = cost.most_positions(training.memory, training.tokens)
     if training.bucket == "off":
         return Grouping(most)
