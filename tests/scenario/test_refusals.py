@@ -128,7 +128,7 @@ REFUSED = [
      "s.yaml:7: training.tokens: must be in 2..1024 for gpt2 (1024 positions), got 1025"),
     (("split: 3", "timed_as: gpt2-medium"),
      "s.yaml:5: model.timed_as: must have as many blocks as the trained model, so that a split means the same: "
-     "gpt2-medium has 24, gpt2 has 12"),
+     "gpt2-medium has 24, gpt2 has 12; null times gpt2 as itself"),
     (("split: 3", "timed_as: gtp2"),
      "s.yaml:5: model.timed_as: unknown model 'gtp2'; did you mean 'gpt2'? (allowed: mini,"),
     (("name: gpt2", "name: gpt2-mediun"),
