@@ -168,7 +168,8 @@ def test_a_checkpoint_that_says_something_else_is_refused(world, tmp_path, chang
 @pytest.mark.parametrize("base", ["openai-community/gpt2", "/models/gpt2", None])
 def test_another_place_of_the_same_base_is_accepted(world, tmp_path, base):
     scene = world([3], [4])
-    starting_from(scene, edited(save(scene.engine.export(), tmp_path), base_model_name_or_path=base))
+    again = starting_from(scene, edited(save(scene.engine.export(), tmp_path), base_model_name_or_path=base))
+    assert again.evaluate().mean == pytest.approx(scene.engine.evaluate().mean, rel=1e-12)
 
 
 @pytest.mark.parametrize(
