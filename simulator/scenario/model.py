@@ -52,7 +52,8 @@ Algorithm = Annotated[str, BeforeValidator(one_of("algorithm", ALGORITHMS))]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
 Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init", ("pretrained", "random")))]
 Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
-Partition = Annotated[Literal["iid", "dirichlet"], BeforeValidator(one_of("partition", ("iid", "dirichlet")))]
+PARTITIONS: Final = ("iid", "dirichlet", "quantity")
+Partition = Annotated[Literal["iid", "dirichlet", "quantity"], BeforeValidator(one_of("partition", PARTITIONS))]
 Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
 Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
@@ -116,8 +117,11 @@ class Data(Section):
     validation_path: ExistingPath | None = Field(default=None, description="e2e: validation file, where path is a file")
     samples_per_device: Count = Field(default=64, description="training examples on an average device")
     validation_samples: Count = Field(default=256, description="validation examples")
-    partition: Partition = Field(default="dirichlet", description="how examples are dealt out to devices")
-    alpha: Positive = Field(default=0.5, description="concentration of the Dirichlet partition; small is far from IID")
+    partition: Partition = Field(
+        default="dirichlet",
+        description="how examples are dealt out: iid, dirichlet (over a slot), or quantity (over how many each has)",
+    )
+    alpha: Positive = Field(default=0.5, description="concentration of the Dirichlet partitions; small is far from IID")
     slot: Text = Field(default="food", description="the slot of the meaning representation that is not IID")
     size_spread: NonNegative = Field(default=0.0, description="lognormal sigma of the number of examples per device")
     labels: Labels = Field(default="reference", description="positions in the loss: all, or the reference text only")

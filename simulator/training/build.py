@@ -17,7 +17,7 @@ from simulator.scenario.model import Training
 from simulator.streams import seed_of, stream
 from simulator.training.checkpoints import Checkpoint, Fit
 from simulator.training.crowd import CrowdData
-from simulator.training.data import DataPlan, TrainingData
+from simulator.training.data import TrainingData
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.footprint import pass_cost
 from simulator.training.groups import Grouping
@@ -25,6 +25,7 @@ from simulator.training.layout import Layout
 from simulator.training.model import Regime, SplitModel
 from simulator.training.models import MINI, ModelPlan, device_of, load
 from simulator.training.optim import SGD, AdamW, Optimizer, Schedule
+from simulator.training.plan import plan_of
 from simulator.workload import shape_of
 
 BUCKET_TOKENS: Final = {"cpu": 2048, "cuda": 16384}
@@ -55,7 +56,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     start = _start(scenario, loaded.model.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
     kind = CrowdData if is_crowd(scenario) else TrainingData
-    data = kind(_plan(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
+    data = kind(plan_of(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
     regime = Regime(scenario.model.dropout, scenario.lora.dropout, training.checkpointing == "on")
     settings = Settings(
         tuple(scenario.lora.targets),
@@ -143,21 +144,3 @@ def model_plan(scenario: Scenario) -> ModelPlan:
     model = scenario.model
     seed = seed_of(scenario.seed, "model") % 2**63
     return ModelPlan(model.name, model.tokenizer, model.init, scenario.training.dtype, seed)
-
-
-def _plan(scenario: Scenario) -> DataPlan:
-    data = scenario.data
-    return DataPlan(
-        source=data.source,
-        path=scenario.resolve(data.path),
-        validation_path=scenario.resolve(data.validation_path),
-        samples_per_device=data.samples_per_device,
-        validation_samples=data.validation_samples,
-        partition=data.partition,
-        alpha=data.alpha,
-        slot=data.slot,
-        size_spread=data.size_spread,
-        labels=data.labels,
-        sequences=scenario.training.batch,
-        tokens=scenario.training.tokens,
-    )

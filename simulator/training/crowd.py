@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 from simulator.restaurants import write
 from simulator.sequences import Example
 from simulator.streams import stream
-from simulator.training.data import STYLE, DataPlan, Source, encode, take, written
+from simulator.training.counts import counts_of
+from simulator.training.data import STYLE, Source, encode, take, written
 from simulator.training.groups import Sequences
-from simulator.training.partition import sizes
+from simulator.training.plan import DataPlan
 
 MOST_KEPT: Final = 4096  # devices whose sequences are kept; those of others are written again, and equal
 SPARE: Final = 256  # examples of one value that are kept for later
@@ -32,8 +33,7 @@ class CrowdData:
     def __init__(self, plan: DataPlan, tokenizer: Tokenizer, *, end: int, devices: int, seed: int) -> None:
         """Draw how much everybody has, and write the held-out set."""
         self._plan, self._tokenizer, self._end, self._seed = plan, tokenizer, end, seed
-        rng = stream(seed, "data", "sizes")
-        self.sample_counts = sizes(rng, devices=devices, mean=plan.samples_per_device, spread=plan.size_spread)
+        self.sample_counts = counts_of(plan, devices, seed)
         held_out, self._validation = self._take(
             written(stream(seed, "data", "validation")), plan.validation_samples, "data.validation_samples"
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -14,30 +12,14 @@ from tokenizers import Tokenizer
 from simulator.restaurants import write
 from simulator.sequences import Example, join
 from simulator.streams import stream
+from simulator.training.counts import counts_of
 from simulator.training.examples import find, read
 from simulator.training.groups import IGNORED, Sequences
-from simulator.training.partition import dirichlet, iid, sizes
+from simulator.training.partition import dirichlet, iid
+from simulator.training.plan import DataPlan
 
 STYLE = "chat"
 """What the phones write; the embedded model was pre-trained on "guide"."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataPlan:
-    """Which examples, how many, and how they are dealt out; see the scenario's ``data`` and ``training``."""
-
-    source: Literal["generated", "e2e"]
-    path: Path | None
-    validation_path: Path | None
-    samples_per_device: int
-    validation_samples: int
-    partition: Literal["iid", "dirichlet"]
-    alpha: float
-    slot: str
-    size_spread: float
-    labels: Literal["all", "reference"]
-    sequences: int  # per device and round
-    tokens: int
 
 
 def encode(tokenizer: Tokenizer, end: int, examples: Sequence[Example], plan: DataPlan) -> Sequences:
@@ -67,9 +49,7 @@ class TrainingData:
         """Read or write the examples, deal them out by the plan's partition, and encode them."""
         self._plan, self._seed = plan, seed
         self._orders: dict[int, tuple[int, list[int]]] = {}  # of each device, in the epoch it is in
-        counts = sizes(
-            stream(seed, "data", "sizes"), devices=devices, mean=plan.samples_per_device, spread=plan.size_spread
-        )
+        counts = counts_of(plan, devices, seed)
         train, valid = _sources(plan, seed)
         needed = {"data.samples_per_device": sum(counts), "data.validation_samples": plan.validation_samples}
         (key, count), (valid_key, valid_count) = needed.items()
@@ -169,7 +149,7 @@ def take(
 
 
 def _partition(plan: DataPlan, rng: np.random.Generator, counts: list[int], examples: list[Example]) -> list[list[int]]:
-    if plan.partition == "iid":
+    if plan.partition in {"iid", "quantity"}:
         return iid(rng, counts)
     labels = [example.value(plan.slot) or "" for example in examples]
     if len(set(labels)) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def sizes(rng: np.random.Generator, *, devices: int, mean: int, spread: float) -> list[int]:
@@ -13,9 +14,26 @@ def sizes(rng: np.random.Generator, *, devices: int, mean: int, spread: float) -
     ``spread`` 0 gives every device ``mean``. Rounding goes to the largest remainders.
     """
     shares = np.exp(rng.normal(0.0, spread, devices)) if spread else np.ones(devices)
-    exact = shares / shares.sum() * devices * (mean - 1)
+    return _one_and(shares / shares.sum(), devices * (mean - 1))
+
+
+def quantities(rng: np.random.Generator, *, devices: int, mean: int, alpha: float) -> list[int]:
+    """Examples per device: shares of Dirichlet(alpha, ..., alpha), at least one each, ``devices * mean`` in total.
+
+    The quantity skew of Li, Diao, Chen and He (arXiv 2102.02079). Everybody has one; the rest is shared out, rounding
+    going to the largest remainders. Of an alpha so small that all shares are zero in floats, one device has the rest.
+    """
+    shares = rng.standard_gamma(alpha, devices)
+    if not shares.sum():
+        shares[rng.integers(devices)] = 1.0
+    return _one_and(shares / shares.sum(), devices * (mean - 1))
+
+
+def _one_and(shares: NDArray[np.float64], rest: int) -> list[int]:
+    """One for everybody, and their shares of the rest."""
+    exact = shares * rest
     whole = np.floor(exact).astype(int)
-    for index in np.argsort(whole - exact, kind="stable")[: devices * (mean - 1) - int(whole.sum())]:
+    for index in np.argsort(whole - exact, kind="stable")[: rest - int(whole.sum())]:
         whole[index] += 1
     return [int(count) + 1 for count in whole]
 

@@ -11,8 +11,9 @@ import pytest
 from simulator.streams import stream
 from simulator.training import crowd
 from simulator.training.crowd import CrowdData
-from simulator.training.data import DataPlan, TrainingData
+from simulator.training.data import TrainingData
 from simulator.training.models import MINI
+from simulator.training.plan import DataPlan
 
 
 def plan(**changes: object) -> DataPlan:

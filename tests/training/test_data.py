@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.training.data import IGNORED, DataPlan, TrainingData, encode
+from simulator.training.data import IGNORED, TrainingData, encode
 from simulator.training.examples import find, read
 from simulator.training.models import MINI, ModelPlan, load
 from simulator.training.partition import dirichlet, iid, sizes
+from simulator.training.plan import DataPlan
 
 E2E = Path(__file__).parents[2].parent / "shared" / "data" / "e2e"
 LINE = "name : The Vaults | Type : pub | food : Thai||The Vaults is a Thai pub ."

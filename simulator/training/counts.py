@@ -1,0 +1,25 @@
+"""How many examples every device holds, known before anything is read or encoded; loads no torch."""
+
+from __future__ import annotations
+
+from simulator.scenario import Scenario
+from simulator.streams import stream
+from simulator.training.partition import quantities, sizes
+from simulator.training.plan import DataPlan, plan_of
+
+
+def sample_counts(scenario: Scenario, devices: int) -> list[int]:
+    """Examples |D_i| of each of so many devices, the same as training gives them.
+
+    They weigh the averages, and say how much a device has to upload where its data go to the server.
+    Raises ValueError for a partition that leaves a device without an example.
+    """
+    return counts_of(plan_of(scenario), devices, scenario.seed)
+
+
+def counts_of(plan: DataPlan, devices: int, seed: int) -> list[int]:
+    """As `sample_counts`, of a plan."""
+    rng = stream(seed, "data", "sizes")
+    if plan.partition == "quantity":
+        return quantities(rng, devices=devices, mean=plan.samples_per_device, alpha=plan.alpha)
+    return sizes(rng, devices=devices, mean=plan.samples_per_device, spread=plan.size_spread)

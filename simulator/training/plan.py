@@ -1,0 +1,48 @@
+"""What a scenario says about its data, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from simulator.scenario import Scenario
+
+Partition = Literal["iid", "dirichlet", "quantity"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """Which examples, how many, and how they are dealt out; see the scenario's ``data`` and ``training``."""
+
+    source: Literal["generated", "e2e"]
+    path: Path | None
+    validation_path: Path | None
+    samples_per_device: int
+    validation_samples: int
+    partition: Partition
+    alpha: float
+    slot: str
+    size_spread: float
+    labels: Literal["all", "reference"]
+    sequences: int  # per device and round
+    tokens: int
+
+
+def plan_of(scenario: Scenario) -> DataPlan:
+    """The scenario's own plan, paths absolute."""
+    data = scenario.data
+    return DataPlan(
+        source=data.source,
+        path=scenario.resolve(data.path),
+        validation_path=scenario.resolve(data.validation_path),
+        samples_per_device=data.samples_per_device,
+        validation_samples=data.validation_samples,
+        partition=data.partition,
+        alpha=data.alpha,
+        slot=data.slot,
+        size_spread=data.size_spread,
+        labels=data.labels,
+        sequences=scenario.training.batch,
+        tokens=scenario.training.tokens,
+    )
