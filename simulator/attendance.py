@@ -65,14 +65,19 @@ class Attendance:
         self._spawn: Spawn | None = None
         self._members: dict[str, _Member] = {}
         self._rolls: defaultdict[int, _Roll] = defaultdict(_Roll)
-        self._open = 0
+        self._open = self._last = 0
         self._expiry: asyncio.TimerHandle | None = None
+        self._opened = asyncio.Event()
         self._average = INITIAL  # the round after which the last average was taken
         self._holds: dict[int, int] = {}  # ... and that of the global adapters a device holds; -1: none
 
-    def start(self, spawn: Spawn) -> None:
-        """Open the first round; ``spawn`` makes the task of a device that joins in a round."""
+    def start(self, spawn: Spawn, *, last: int | None = None) -> None:
+        """Open the first round; ``spawn`` makes the task of a device that joins in a round.
+
+        ``last`` is the last round in which devices take part; None: that of the schedule.
+        """
         self._spawn = spawn
+        self._last = self._rounds.schedule.rounds if last is None else last
         self._open_round(1)
 
     def rounds(self, me: Device, first: int) -> Iterator[int]:
@@ -115,6 +120,24 @@ class Attendance:
                 return
             self._note(kind, await me.receive(kind))
 
+    async def members(self, round: int) -> list[Device]:
+        """Those who are in a round when it opens, in the order of the fleet."""
+        while self._open < round:
+            self._opened.clear()
+            await self._opened.wait()
+        roll = self._rolls[round]
+        return [self._devices[roll.began[name]] for name in sorted(roll.busy, key=roll.began.__getitem__)]
+
+    async def answer(self, me: Actor, kind: Kind, round: int, sender: Device) -> Message | None:
+        """A device's message of a round, once it is there; None if the device is gone before."""
+        while True:
+            roll = self._rolls.get(round)
+            if roll is None or sender.name in roll.gone:
+                return None
+            if sender.name in roll.received[kind]:
+                return roll.received[kind][sender.name]
+            self._note(kind, await me.receive(kind))
+
     def _note(self, kind: Kind, message: Message) -> None:
         """Keep what has come, in the roll of its round, unless its sender is gone."""
         roll = self._rolls.get(message.round)
@@ -143,6 +166,7 @@ class Attendance:
             asyncio.get_running_loop().call_at(until_s, self._open_round, number)
             return
         self._open = number
+        self._opened.set()
         for index in newcomers:
             self._admit(self._devices[index], number)
         if self._timeout_s is not None:
@@ -155,7 +179,7 @@ class Attendance:
             self._expiry.cancel()
         roll = self._rolls.pop(number)
         self._rounds.close(number, len(roll.began), len(roll.gone), last, _now_s())
-        if number < self._rounds.schedule.rounds:
+        if number < self._last:
             self._open_round(number + 1)
         else:
             self._open = number + 1
@@ -188,8 +212,7 @@ class Attendance:
         """A device has finished a round; true if it goes on with the next one."""
         member, roll = self._members[me.name], self._rolls[number]
         del roll.busy[me.name]
-        schedule = self._rounds.schedule
-        averaged, last = schedule.aggregates_after(number), number == schedule.rounds
+        averaged, last = self._rounds.schedule.aggregates_after(number), number == self._last
         self._holds[me.index] = number if averaged and self.stays else -1
         stays = not last and (self.stays or not averaged) and self._presence.ready(me.index, _now_s())
         if stays:

@@ -16,7 +16,7 @@ from typing import Final
 from devices.format import short_bytes
 from devices.memory import Demand, DoesNotFit, available_bytes, check_fleet
 from simulator.scenario import Group, Scenario
-from simulator.workload import Lora, SplitWorkload, Storage, shape_of, timed_targets
+from simulator.workload import DeviceWorkload, Lora, ServerWorkload, SplitWorkload, Storage, shape_of, timed_targets
 
 WAYS_OUT: Final = (
     "ways out: on_oom: shallower (fewer blocks) or drop; memory: {attention: fused, checkpointing: on}; "
@@ -55,11 +55,20 @@ class Placement:
 
 
 def workload(scenario: Scenario, *, split: int, rank: int) -> SplitWorkload:
-    """What a device with this split and rank computes, sends and holds: that of the timed model."""
+    """What a device with this split and rank computes, sends and holds: that of the timed model.
+
+    Where the algorithm leaves the whole model to one party, the split is not asked for.
+    """
     lora = Lora(timed_targets(scenario.lora.targets), rank, scenario.lora.alpha)
     training, memory = scenario.training, scenario.memory
     storage = Storage(memory.dtype, memory.attention, memory.gelu, memory.dropout == "on", memory.checkpointing == "on")
-    return SplitWorkload(shape_of(scenario.timed_model), lora, split, training.batch, training.tokens, storage=storage)
+    shape = shape_of(scenario.timed_model)
+    kind, split = {
+        "both": (SplitWorkload, split),
+        "device": (DeviceWorkload, shape.num_blocks),
+        "server": (ServerWorkload, 0),
+    }[scenario.traits.holder]
+    return kind(shape, lora, split, training.batch, training.tokens, storage=storage)
 
 
 def placements(scenario: Scenario) -> list[Placement]:

@@ -35,6 +35,7 @@ __all__ = [
     "Spec",
     "activations_specs",
     "adapter_specs",
+    "data_specs",
     "frame_bytes",
     "gradients_specs",
     "ignored_label",
@@ -45,7 +46,7 @@ __all__ = [
     "unpack",
 ]
 
-Kind = Literal["activations", "gradients", "labels", "adapter", "control"]
+Kind = Literal["activations", "gradients", "labels", "adapter", "data", "control"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 VERSION: Final = 1
@@ -224,6 +225,12 @@ def activations_specs(
 def gradients_specs(batch: int, tokens: int, *, width: int, dtype: str = "float32") -> dict[str, Spec]:
     """Return what the server sends down in a step: ``gradients`` [B, T, d], those of the activations."""
     return {"gradients": Spec((batch, tokens, width), dtype)}
+
+
+def data_specs(samples: int, tokens: int, *, vocab_size: int) -> dict[str, Spec]:
+    """Return a device's examples as they are collected: ``ids`` [n, T] and ``labels`` [n, T], as narrow as labels."""
+    dtype = label_dtype(vocab_size)
+    return {"ids": Spec((samples, tokens), dtype), "labels": Spec((samples, tokens), dtype)}
 
 
 def adapter_specs(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.failure import RunFailed
-from simulator.numerics import Loss, Numerics
+from simulator.numerics import Loss
+from simulator.numerics.company import Company, LateLoss
 from simulator.record import Record, RoundRow, WaitRow
 
 MOST_NATS: Final = 700.0
@@ -40,11 +41,11 @@ class Schedule:
 class Rounds:
     """A round is over when its last participant has finished it or is gone; then the model may be evaluated."""
 
-    def __init__(self, schedule: Schedule, numerics: Numerics, record: Record) -> None:
+    def __init__(self, schedule: Schedule, numerics: Company, record: Record) -> None:
         """Round 0 of the record is the state before training."""
         self.schedule, self.numerics = schedule, numerics
         self._record = record
-        self._losses: dict[int, list[Loss]] = defaultdict(list)
+        self._losses: dict[int, list[LateLoss]] = defaultdict(list)
         self._end_s = 0.0
 
     def begin(self, participants: int, *, dropped: int = 0) -> None:
@@ -52,9 +53,9 @@ class Rounds:
         held_out = self.numerics.evaluate()
         self._write(RoundRow(0, 0.0, 0.0, participants, dropped, math.nan, *_held_out(held_out), 0, 0, slowest=""))
 
-    def trained(self, round: int, loss: Loss) -> None:
-        """Note the loss of a server step of a round."""
-        self._losses[round].append(loss)
+    def trained(self, round: int, loss: Loss | LateLoss) -> None:
+        """Note the loss of a step of a round; one that is computed later is asked for when the round is over."""
+        self._losses[round].append((lambda: loss) if isinstance(loss, Loss) else loss)
 
     def waits(self, row: WaitRow) -> None:
         """Note that a round cannot begin yet."""
@@ -64,7 +65,7 @@ class Rounds:
         """Note that a round is over: so many began it, so many of them are gone, ``last`` was waited for last."""
         due = self.schedule.evaluates_after(round)
         held_out = self.numerics.evaluate() if due else Loss(math.nan, 0)
-        train = _mean(self._losses.pop(round, []))
+        train = _mean([loss() for loss in self._losses.pop(round, [])])
         for loss, what in ((train, "training"), (held_out, "validation")):
             if loss.positions and not math.isfinite(loss.mean):
                 raise RunFailed(

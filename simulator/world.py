@@ -24,14 +24,16 @@ from simulator.crew import Crew
 from simulator.energy import Meter, check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
+from simulator.numerics.company import Company
 from simulator.presence import Habits, Presence
 from simulator.queueing import DISCIPLINES
 from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
-from simulator.scenario import Scenario
+from simulator.scenario import Group, Scenario
 from simulator.serving import Serving
+from simulator.training.counts import sample_counts
 from simulator.transport import SimulatedTransport
-from simulator.workload import aggregation_work, server_work
+from simulator.workload import SplitWorkload, aggregation_work, server_work, shape_of
 
 MOST_AT_ONCE: Final = 100_000
 
@@ -61,7 +63,7 @@ def check_feasible(scenario: Scenario) -> None:
         )
     check_known(scenario)
     check_batteries(scenario)
-    costs = {
+    costs: dict[Group, SplitWorkload] = {
         place.group: workload(scenario, split=place.split, rank=place.group.rank)
         for place in placements(scenario)
         if place.split is not None
@@ -105,7 +107,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         record.phase("loading torch")
         from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
 
-        built = build(scenario, everybody.splits, everybody.ranks, record.phase)
+        built = build(scenario, trained_splits(scenario, everybody), everybody.ranks, record.phase)
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
     job = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
@@ -114,8 +116,14 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     summary = _summary(scenario, record, time.perf_counter() - started)
     summary |= {"devices": len(everybody), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = everybody if scenario.training.export == "clients" else []
-    own = ((member.name, numerics.export(member.index)) for member in of_each)  # one after another: they are many
-    return Outcome(record, summary, meter.rows(), numerics.export(), own)
+    own = ((member.name, job.numerics.export(member.index)) for member in of_each)  # one after another: they are many
+    return Outcome(record, summary, meter.rows(), job.numerics.export(), own)
+
+
+def trained_splits(scenario: Scenario, everybody: fleet.Fleet) -> list[int]:
+    """How many blocks of each device have adapters of its own."""
+    traits, blocks = scenario.traits, shape_of(scenario.timed_model).num_blocks
+    return [traits.trained_split(split, blocks) for split in everybody.splits]
 
 
 def _presence(scenario: Scenario, everybody: fleet.Fleet, meter: Meter) -> Presence:
@@ -152,15 +160,19 @@ def _job(
     aggregator = Machine(scenario.find_profile(scenario.aggregator.profile))
     training = scenario.training
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
-    rounds = Rounds(schedule, numerics, record)
+    company = Company(numerics)
+    rounds = Rounds(schedule, company, record)
     return Job(
         devices,
         Server(_serving(scenario), server, transport, record),
         Actor("aggregator", aggregator, transport, record),
-        numerics,
+        company,
         rounds,
         Attendance(rounds, presence, devices, transport, timeout_s=training.timeout),
         weights,
+        sample_counts(scenario, len(everybody)) if scenario.traits.holder == "server" else (),
+        each_apart=training.server_steps == "each",
+        seed=scenario.seed,
     )
 
 

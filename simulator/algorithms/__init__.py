@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from simulator.algorithms import splitlora, splitlora_queued
+from simulator.algorithms import (
+    centralized,
+    fedlora,
+    sequential,
+    splitfed_v1,
+    splitfed_v2,
+    splitlora,
+    splitlora_queued,
+)
 from simulator.algorithms.job import Job
 
 ALGORITHMS: Final[dict[str, Callable[[Job], Awaitable[None]]]] = {
     "splitlora": splitlora.train,
     "splitlora-queued": splitlora_queued.train,
+    "sequential": sequential.train,
+    "splitfed-v1": splitfed_v1.train,
+    "splitfed-v2": splitfed_v2.train,
+    "fedlora": fedlora.train,
+    "centralized": centralized.train,
 }

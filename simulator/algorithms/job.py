@@ -7,18 +7,25 @@ from dataclasses import dataclass
 
 from simulator.actors import Actor, Device, Server
 from simulator.attendance import Attendance
-from simulator.numerics import Numerics
+from simulator.numerics.company import Company
 from simulator.rounds import Rounds
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training job. ``weights`` has each device's share in an aggregation, by device index."""
+    """One training job, with what the scenario says of it.
+
+    ``weights`` has each device's share in an aggregation, and ``samples`` how many examples it holds, by device index.
+    ``each_apart``: the server takes a step for each device's batch. ``seed`` is that of orders drawn at random.
+    """
 
     devices: Sequence[Device]
     server: Server
     aggregator: Actor
-    numerics: Numerics
+    numerics: Company
     rounds: Rounds
     attendance: Attendance
     weights: Sequence[float]
+    samples: Sequence[int]
+    each_apart: bool = False
+    seed: int = 0

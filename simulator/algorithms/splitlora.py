@@ -16,7 +16,7 @@ and after every I rounds
     b3  aggregator  R goes down to every device
 
 The labels are known to the server: label privacy is not modelled. The published code takes one server step per client
-in a fixed order instead of a3 as the paper has it; here the paper rules.
+in a fixed order instead of a3 as the paper has it; ``training.server_steps: each`` does so here.
 
 Devices come and go, of which the paper says nothing. Here a device that goes, at whatever instant, counts no more in
 the round: neither its batch in a3, nor its adapters in b2; the server and the aggregation server go on with those who
@@ -27,18 +27,37 @@ drawn anew after each average, b3 goes to those who are drawn, as they begin; th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from simulator.actors import Actor, Device, Server
 from simulator.algorithms.job import Job
-from simulator.messages import frame_bytes
+from simulator.messages import Message, frame_bytes
+from simulator.numerics import Ticket
 from simulator.workload import SplitWorkload, aggregation_work
 
 THANKS_BYTES: Final = frame_bytes("adapter", {})
 
+Cohorts = Callable[[int, list[Message]], Sequence[Sequence[Message]]]
+"""Which uploads of a round the server takes together, and in which order."""
 
-async def device(me: Device, job: Job, first: int) -> None:
+
+def together(round: int, uploads: list[Message]) -> list[list[Message]]:
+    """All at once: the paper's concatenated batch."""
+    return [uploads] if uploads else []
+
+
+def one_by_one(round: int, uploads: list[Message]) -> list[list[Message]]:
+    """A server step for each device, in the order of the fleet: the published code."""
+    return [[upload] for upload in sorted(uploads, key=lambda upload: upload.payload.device)]
+
+
+def learn(job: Job, ticket: Ticket) -> None:
+    """The update of a5: R_i takes a step with the gradients that have come back."""
+    job.numerics.backward(ticket)
+
+
+async def device(me: Device, job: Job, first: int, update: Callable[[Job, Ticket], None] = learn) -> None:
     """One client, from the round in which it joins: rounds of a1, a2, a4, a5 and, when due, b1 and b3."""
     if job.attendance.missed_an_average(me):
         await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)  # b3, for one who comes late
@@ -49,25 +68,26 @@ async def device(me: Device, job: Job, first: int) -> None:
         await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
         await me.receive("gradients")  # a4
         await me.compute("client backward", round, me.costs.client_backward)  # a5
-        job.numerics.backward(ticket)
+        update(job, ticket)
         if job.rounds.schedule.aggregates_after(round):
             await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
             await me.receive("adapter")  # b3
 
 
-async def server(me: Server, job: Job) -> None:
+async def server(me: Server, job: Job, cohorts: Cohorts = together) -> None:
     """The central server: waits for the activations of all who are there (the barrier), a3, a4."""
     async with asyncio.TaskGroup() as replies:
         for round in job.rounds.schedule:
-            uploads = await job.attendance.gather(me, "activations", round)
-            if uploads:
-                await me.step(round, costs(job, (upload.payload.device for upload in uploads)))  # a3
-            tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
-            if tickets:
-                job.rounds.trained(round, job.numerics.server_step(tickets))
-            for to in [job.devices[ticket.device] for ticket in tickets]:
-                reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
-                replies.create_task(reply, name=f"gradients to {to.name}")
+            for cohort in cohorts(round, await job.attendance.gather(me, "activations", round)):
+                uploads = job.attendance.still_there(round, cohort)
+                if uploads:
+                    await me.step(round, costs(job, (upload.payload.device for upload in uploads)))  # a3
+                tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
+                if tickets:
+                    job.rounds.trained(round, job.numerics.server_step(tickets))
+                for to in [job.devices[ticket.device] for ticket in tickets]:
+                    reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+                    replies.create_task(reply, name=f"gradients to {to.name}")
 
 
 async def aggregator(me: Actor, job: Job) -> None:
@@ -90,8 +110,9 @@ async def aggregator(me: Actor, job: Job) -> None:
 
 async def train(job: Job) -> None:
     """Run all parties to the end of the last round; a device is a task from the round it joins until it goes."""
+    cohorts = one_by_one if job.each_apart else together
     async with asyncio.TaskGroup() as parties:
-        parties.create_task(server(job.server, job), name=job.server.name)
+        parties.create_task(server(job.server, job, cohorts), name=job.server.name)
         parties.create_task(aggregator(job.aggregator, job), name=job.aggregator.name)
         job.attendance.start(lambda each, first: parties.create_task(device(each, job, first), name=each.name))
 

@@ -31,7 +31,7 @@ class Loss:
 
 
 class Numerics(Protocol):
-    """Eight verbs. Devices are indices into the scenario's fleet; rounds count from 1."""
+    """Ten verbs. Devices are indices into the scenario's fleet; rounds count from 1."""
 
     def join(self, device: int) -> None:
         """A device takes part from now on, with the global adapters as they were averaged last."""
@@ -48,8 +48,21 @@ class Numerics(Protocol):
     def backward(self, ticket: Ticket) -> None:
         """The gradients are back on the device: its adapters are updated."""
 
+    def local_steps(self, tickets: Sequence[Ticket]) -> list[Loss]:
+        """Forward, backward and update of these devices' own copies of the whole model, adapters in every block.
+
+        One step of one round for each device; its loss is the mean over the label positions of its own batch. Devices
+        do not see each other, so it is the same in which company a step is computed.
+        """
+
     def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
         """Average the devices' adapters with these weights (they need not sum to 1) and give all of them the result."""
+
+    def adopt(self, device: int) -> None:
+        """A device takes the global adapters as they were averaged last, in place of its own.
+
+        Where adapters are adopted, the global model is the one averaged last, not an average of who takes part.
+        """
 
     def evaluate(self) -> Loss:
         """Loss of the global model (adapters averaged over who takes part, the server's adapters) on held-out data."""
@@ -82,8 +95,15 @@ class TimingOnly:
     def backward(self, ticket: Ticket) -> None:
         """Nothing is updated."""
 
+    def local_steps(self, tickets: Sequence[Ticket]) -> list[Loss]:
+        """Nothing is computed."""
+        return [Loss(float("nan"), 0)] * len(tickets)
+
     def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
         """Nothing is averaged."""
+
+    def adopt(self, device: int) -> None:
+        """Nothing is handed over."""
 
     def evaluate(self) -> Loss:
         """Nothing is evaluated."""

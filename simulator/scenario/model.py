@@ -14,6 +14,7 @@ from devices.profile import Backend, Profile
 from netmodels.catalog import LinkClass
 from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
+from simulator.scenario.algorithms import ALGORITHMS, Traits
 from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
 from simulator.scenario.fields import (
     Betas,
@@ -46,9 +47,7 @@ from simulator.scenario.memory import Memory
 from simulator.scenario.network import Network
 from simulator.scenario.paths import MODELS
 
-ALGORITHMS: Final = ("splitlora", "splitlora-queued")
-
-Algorithm = Annotated[str, BeforeValidator(one_of("algorithm", ALGORITHMS))]
+Algorithm = Annotated[str, BeforeValidator(one_of("algorithm", tuple(ALGORITHMS)))]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
 Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init", ("pretrained", "random")))]
 Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
@@ -57,6 +56,7 @@ Partition = Annotated[Literal["iid", "dirichlet", "quantity"], BeforeValidator(o
 Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
 Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
+ServerSteps = Annotated[Literal["one", "each"], BeforeValidator(one_of("server_steps", ("one", "each")))]
 DTYPES: Final = ("float32", "bfloat16", "tf32", "float64")
 Dtype = Annotated[Literal["float32", "bfloat16", "tf32", "float64"], BeforeValidator(one_of("dtype", DTYPES))]
 Rule = Annotated[Literal["adamw", "sgd"], BeforeValidator(one_of("optimizer", ("adamw", "sgd")))]
@@ -144,6 +144,11 @@ class Training(Section):
     momentum: Loss = Field(default=0.0, description="SGD's momentum")
     moments: Moments = Field(default="keep", description="a device's moments when it takes the average")
     aggregate_every: Count = Field(default=5, description="rounds between two averages of the device adapters")
+    server_steps: ServerSteps = Field(
+        default="one",
+        description="splitlora: one step of the server over all batches (the paper), or one for each device, in "
+        "their order (the published code)",
+    )
     weights: Weights = Field(default="data", description="averaging weights: numbers of examples, or equal")
     participants: Count | None = Field(
         default=None, description="devices of a round, drawn anew after each average; null: all who are available"
@@ -212,7 +217,7 @@ class Scenario(Section):
     seed: Natural = Field(default=1, description="root of all random streams")
     horizon: Span = Field(default=365 * 86400.0, description="virtual time at which a run is given up")
     algorithm: Algorithm = Field(
-        default="splitlora", description="splitlora, or splitlora-queued: a server step for each batch as it comes"
+        default="splitlora", description=f"one of {', '.join(ALGORITHMS)}; see docs/algorithms.md"
     )
     model: Model = Field(default_factory=Model, description="the model and its cut")
     lora: Lora = Field(default_factory=Lora, description="the adapter")
@@ -269,6 +274,11 @@ class Scenario(Section):
     def source_path(self) -> Path | None:
         """The file that was read; None for a text or a model made by hand."""
         return self._source_path
+
+    @property
+    def traits(self) -> Traits:
+        """What the algorithm asks of the parties."""
+        return ALGORITHMS[self.algorithm]
 
     def profile_of(self, group: Group) -> Profile:
         """The device profile of a group, on the processor that trains."""

@@ -8,9 +8,9 @@ backward is reported. Shape legend in `layout.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -69,6 +69,15 @@ class Settings:
     seed: int = 0  # of dropout's masks
 
 
+class _Part(NamedTuple):
+    """What one autograd pass has found: each client's sum of losses and gradient row [P], and the server's row."""
+
+    tickets: list[Ticket]
+    losses: list[float]
+    clients_NP: Tensor
+    server_P: Tensor
+
+
 class Engine:
     """Implements `simulator.numerics.Numerics` with real tensors."""
 
@@ -91,6 +100,7 @@ class Engine:
         self._gradients: dict[int, Tensor] = {}
         self._returned: list[Ticket] = []
         self._members: dict[int, None] | None = None  # who takes part; everybody until somebody joins
+        self._relayed = False  # adapters go from one device to the next
 
     def join(self, device: int) -> None:
         """The device counts in the global model; it has the global adapters until it trains."""
@@ -113,13 +123,7 @@ class Engine:
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """Forward and backward of the concatenated batch; the server's adapters take their step at once."""
-        try:
-            loss, clients, server_P = self.gradients(tickets)
-        except RuntimeError as error:  # torch says "out of memory" on a GPU, "can't allocate memory" on a CPU
-            if "memory" not in str(error):
-                raise
-            groups = f"{self.settings.grouping.most_tokens} positions at a time"
-            raise MemoryError(f"a pass over {groups}: {str(error).splitlines()[0]}") from error
+        loss, clients, server_P = self.gradients(tickets)
         self._gradients.update(clients)
         self.server.update(self.server_rows, server_P[None], [tickets[0].round])
         return loss
@@ -133,34 +137,83 @@ class Engine:
         self._apply_returned()
         tickets = sorted(tickets, key=lambda ticket: ticket.device)  # sums must not depend on who came first
         batches = [self.data.batch(ticket.device, ticket.round) for ticket in tickets]
-        splits = [self.clients.splits[ticket.device] for ticket in tickets]
         positions = sum(batch.num_labels for batch in batches)
         if not positions:
-            raise ValueError(
-                f"round {tickets[0].round}: no position of the batches of devices "
-                f"{', '.join(str(ticket.device) for ticket in tickets[:8])} has a label, so there is no loss; "
-                f"a label is >= 0, {IGNORED} is none"
-            )
+            raise _no_labels(tickets)
         total, gradients = 0.0, dict[int, Tensor]()
         server_P = torch.zeros_like(self.server.global_row_P)
+        for part in self._passes(tickets, batches, [1.0 / positions] * len(tickets)):
+            total += sum(part.losses)
+            gradients.update(zip((ticket.device for ticket in part.tickets), part.clients_NP, strict=True))
+            server_P += part.server_P
+        return Loss(total / positions, positions), gradients, server_P
+
+    def _passes(
+        self, tickets: Sequence[Ticket], batches: Sequence[Sequences], weights: Sequence[float]
+    ) -> Iterator[_Part]:
+        """Forward and backward in groups that fit the memory; each ticket's label positions have its weight."""
+        splits = [self.clients.splits[ticket.device] for ticket in tickets]
         for group in self.settings.grouping.groups(batches, splits):
-            chosen = [tickets[index].device for index in group]
-            clients = self._clients(self.bank.params(self.rows_of(chosen)), chosen)
+            chosen = [tickets[index] for index in group]
+            devices = [ticket.device for ticket in chosen]
+            clients = self._clients(self.bank.params(self.rows_of(devices)), devices)
             server = self._server()
-            masks = self._masks([tickets[index] for index in group])
-            cohort = Cohort(tuple(splits[index] for index in group), tickets[0].sequences, clients, server, masks)
-            batch = self._batch([batches[index] for index in group], 1.0 / positions)
+            cohort = Cohort(
+                tuple(splits[index] for index in group), chosen[0].sequences, clients, server, self._masks(chosen)
+            )
+            batch = self._batch([batches[index] for index in group], [weights[index] for index in group])
+            losses_M = self._within_memory(batch, cohort).double()
+            sums = [float(part.sum()) for part in losses_M.split([batches[index].num_labels for index in group])]
+            yield _Part(chosen, sums, clients.gradients, server.gradients[0])
+
+    def _within_memory(self, batch: Batch, cohort: Cohort) -> Tensor:
+        """One autograd pass, and the loss of each label position [M]; MemoryError where there is not enough of it."""
+        try:
             loss, losses_M = self.model.losses(batch, cohort)
             if loss.requires_grad:
                 loss.backward()
-            total += float(losses_M.double().sum())
-            gradients.update(zip(chosen, clients.gradients, strict=True))
-            server_P += server.gradients[0]
-        return Loss(total / positions, positions), gradients, server_P
+        except RuntimeError as error:  # torch says "out of memory" on a GPU, "can't allocate memory" on a CPU
+            if "memory" not in str(error):
+                raise
+            groups = f"{self.settings.grouping.most_tokens} positions at a time"
+            raise MemoryError(f"a pass over {groups}: {str(error).splitlines()[0]}") from error
+        return losses_M
 
     def backward(self, ticket: Ticket) -> None:
         """Mark a client's gradients as returned; the updates of a cohort are applied together, just before use."""
         self._returned.append(ticket)
+
+    def local_steps(self, tickets: Sequence[Ticket]) -> list[Loss]:
+        """One pass for all these devices; each takes the step of its own mean loss.
+
+        A device's split must be that of the whole model, as `build` makes it for algorithms with copies.
+        """
+        self._apply_returned()
+        if short := [each.device for each in tickets if self.clients.splits[each.device] != self.model.num_blocks]:
+            raise ValueError(f"devices {short} have no copy of the whole model")
+        batches = [self.data.batch(ticket.device, ticket.round) for ticket in tickets]
+        counts = {ticket: batch.num_labels for ticket, batch in zip(tickets, batches, strict=True)}
+        if blank := [ticket for ticket in tickets if not counts[ticket]]:
+            raise _no_labels(blank)
+        losses: dict[Ticket, Loss] = {}
+        for part in self._passes(tickets, batches, [1.0 / counts[ticket] for ticket in tickets]):
+            rows = self.rows_of([ticket.device for ticket in part.tickets])
+            self.bank.update(rows, part.clients_NP, [ticket.round for ticket in part.tickets])
+            for ticket, loss in zip(part.tickets, part.losses, strict=True):
+                losses[ticket] = Loss(loss / counts[ticket], counts[ticket])
+        return [losses[ticket] for ticket in tickets]
+
+    def adopt(self, device: int) -> None:
+        """Overwrite the device's adapters by its share of the global row; its moments as ``moments`` says.
+
+        ``average`` means here that the moments are handed on with the adapters.
+        """
+        self._apply_returned()
+        self._relayed = True
+        if self.settings.moments == "keep" and self.bank.knows(device):
+            self.bank.overwrite(self.rows_of([device]), self.bank.share(self.clients.ranks[device])[None])
+        else:
+            self.bank.release([device])
 
     def aggregate(self, devices: Sequence[int], weights: Sequence[float]) -> None:
         """FedAvg of A and B separately, block by block over the devices that have that block.
@@ -190,7 +243,7 @@ class Engine:
             for part in self.settings.grouping.parts(self.data.validation()):
                 leaves = self._adapter_rows(self.client_layout, row_NP, [self.settings.rank])
                 cohort = Cohort((split,), part.ids_RT.shape[0], leaves, server)
-                _, losses_M = self.model.losses(self._batch([part], 1.0), cohort)
+                _, losses_M = self.model.losses(self._batch([part], [1.0]), cohort)
                 total += float(losses_M.double().sum())
                 positions += losses_M.shape[0]
         return Loss(total / positions, positions)
@@ -222,7 +275,7 @@ class Engine:
     def _global_row(self) -> Tensor:
         """The average of all who take part, as it would be taken now; the last average where nobody does."""
         members = range(len(self.clients.splits)) if self._members is None else list(self._members)
-        if not members or self.bank.is_untouched:
+        if not members or self.bank.is_untouched or self._relayed:
             return self.bank.global_row_P
         return self._average(members, [self.clients.weights[device] for device in members])[0]
 
@@ -256,8 +309,9 @@ class Engine:
         rows = self.rows_of([ticket.device for ticket in tickets])
         self.bank.update(rows, grads_NP, [ticket.round for ticket in tickets])
 
-    def _batch(self, parts: Sequence[Sequences], weight: float) -> Batch:
+    def _batch(self, parts: Sequence[Sequences], weights: Sequence[float]) -> Batch:
         """Tensors of some clients' sequences, as long as the longest; label positions are found on the CPU."""
+        counts = [part.num_labels for part in parts]
         tokens = max(part.length for part in parts)
         parts = [part.cut(tokens) for part in parts]
         labels = np.concatenate([part.labels_RT for part in parts]).reshape(-1)
@@ -268,7 +322,7 @@ class Engine:
             torch.from_numpy(ids.astype(np.int64)).to(device),
             torch.from_numpy(positions).to(device),
             torch.from_numpy(labels[positions].astype(np.int64)).to(device),
-            torch.full((positions.shape[0],), weight, dtype=dtype, device=device),
+            torch.from_numpy(np.repeat(weights, counts)).to(device, dtype),
         )
 
     def rows_of(self, devices: Sequence[int]) -> Rows:
@@ -291,3 +345,11 @@ class Engine:
     def _adapter_rows(self, layout: Layout, rows_NP: Tensor, ranks: Sequence[int]) -> AdapterRows:
         scale_N = self.settings.alpha / torch.tensor(ranks, dtype=torch.float64)
         return AdapterRows(layout, rows_NP, scale_N, self.model.head_VD.dtype)
+
+
+def _no_labels(tickets: Sequence[Ticket]) -> ValueError:
+    return ValueError(
+        f"round {tickets[0].round}: no position of the batches of devices "
+        f"{', '.join(str(ticket.device) for ticket in tickets[:8])} has a label, so there is no loss; "
+        f"a label is >= 0, {IGNORED} is none"
+    )

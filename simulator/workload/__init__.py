@@ -8,8 +8,15 @@ from simulator.workload.lora import TARGETS, Lora, in_order
 from simulator.workload.memory import RUNTIME_BYTES, client_memory, saved_activation_bytes, server_memory
 from simulator.workload.outline import ALL_TARGETS, TARGETS_OF, Outline, outline_of, timed_targets
 from simulator.workload.shapes import SHAPES, ModelShape, shape_from_config, shape_of
-from simulator.workload.split import ParameterCounts, SplitWorkload, aggregation_work, server_work
+from simulator.workload.split import (
+    ParameterCounts,
+    SplitWorkload,
+    aggregation_work,
+    server_aggregation_work,
+    server_work,
+)
 from simulator.workload.storage import PLAIN, Storage
+from simulator.workload.whole import DeviceWorkload, ServerWorkload
 
 __all__ = [
     "ALL_TARGETS",
@@ -18,10 +25,12 @@ __all__ = [
     "SHAPES",
     "TARGETS",
     "TARGETS_OF",
+    "DeviceWorkload",
     "Lora",
     "ModelShape",
     "Outline",
     "ParameterCounts",
+    "ServerWorkload",
     "SplitWorkload",
     "Storage",
     "aggregation_work",
@@ -29,6 +38,7 @@ __all__ = [
     "in_order",
     "outline_of",
     "saved_activation_bytes",
+    "server_aggregation_work",
     "server_memory",
     "server_work",
     "shape_from_config",

@@ -215,5 +215,13 @@ def server_work(workloads: Sequence[SplitWorkload]) -> Work:
 
 def aggregation_work(workloads: Sequence[SplitWorkload]) -> Work:
     """Weighted mean of the devices' adapters: read every one, multiply and add, write the mean."""
-    parameters = [each.parameter_counts.client for each in workloads]
+    return _mean_work([each.parameter_counts.client for each in workloads])
+
+
+def server_aggregation_work(workloads: Sequence[SplitWorkload]) -> Work:
+    """Weighted mean of the server's adapters where it has a copy of them for each of these devices."""
+    return _mean_work([each.parameter_counts.server for each in workloads])
+
+
+def _mean_work(parameters: Sequence[int]) -> Work:
     return Work(2.0 * sum(parameters), float(FLOAT_BYTES * (sum(parameters) + max(parameters))), kernels=1)

@@ -68,7 +68,7 @@ REFUSED = [
     # words
     (("seed: 7", "algorithm: splitlore"),
      "s.yaml:2: algorithm: unknown algorithm 'splitlore'; did you mean 'splitlora'? "
-     "(allowed: splitlora, splitlora-queued)"),
+     "(allowed: splitlora, splitlora-queued, sequential, splitfed-v1, splitfed-v2, fedlora, centralized)"),
     (("  rounds: 10", "  dtype: float16"),
      "s.yaml:7: training.dtype: unknown dtype 'float16'; did you mean 'bfloat16'? (allowed: float32, bfloat16, tf32, "
      "float64)"),
