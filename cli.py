@@ -55,6 +55,33 @@ def run(
 
 
 @app.command()
+def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
+    scenario: Annotated[Path, typer.Argument(help="A scenario, or a study's own file; see docs/what-if.md")],
+    vary: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUES", help="An axis: a,b,c or 1..11; several make a grid")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of every variant, such as 1,2,3 or 1..5")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes (default: one for each core)")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder, new or to go on in")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Also a grid of more than 10,000 cells")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Study many variants of a scenario: a grid, random draws, or named ones."""
+    from simulator.whatif.study import Options  # noqa: PLC0415 -- as above
+    from simulator.whatif.study import study as do  # noqa: PLC0415
+
+    options = Options(vary=vary or [], changes=set_ or [], seeds=seeds, jobs=jobs, out=out, any_size=yes, quiet=as_json)
+    try:
+        result = do(scenario, options)
+    except KeyboardInterrupt as error:
+        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+
+
+@app.command()
 def check(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,

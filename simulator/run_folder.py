@@ -71,13 +71,13 @@ class RunFolder:
 
         Raises ValueError if it holds anything, be it a finished run, an interrupted one or files of somebody else.
         """
-        with _reported(path):
+        with reported(path):
             if path.exists() and not path.is_dir():
                 raise ValueError(f"{path} is a file; the results need a folder")
             path.mkdir(parents=True, exist_ok=True)
             _refuse_unless_empty(path)
         try:
-            with _reported(path / ROUNDS), (path / ROUNDS).open("xb", buffering=0) as file:
+            with reported(path / ROUNDS), (path / ROUNDS).open("xb", buffering=0) as file:
                 _append(file, _csv_line(RoundRow._fields))
         except RunFolderError as error:
             if error.errno == errno.EEXIST:
@@ -103,7 +103,7 @@ class RunFolder:
     def append_round(self, row: RoundRow) -> None:
         """Add a line to rounds.csv; it is out of this process when this returns. Numbers not taken (nan) stay empty."""
         path = self.path / ROUNDS
-        with _reported(path), path.open("r+b", buffering=0) as file:
+        with reported(path), path.open("r+b", buffering=0) as file:
             _append(file, _csv_line(row))
 
     def write_tables(self, messages: Sequence[MessageRow], computes: Sequence[ComputeRow]) -> None:
@@ -119,14 +119,14 @@ class RunFolder:
         """Write learned adapters into ``adapter``, or a device's into ``adapters/DEVICE``; nothing for no files."""
         folder = ADAPTER if device is None else f"{ADAPTERS}/{device}"
         if files:
-            with _reported(self.path / folder):
+            with reported(self.path / folder):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             self._replace(f"{folder}/{name}", data)
 
     def write_summary(self, mapping: Mapping[str, object]) -> None:
         """Write the summary, last of all: with it the run is finished."""
-        with _reported(self.path / ROUNDS), (self.path / ROUNDS).open("r+b") as rounds:
+        with reported(self.path / ROUNDS), (self.path / ROUNDS).open("r+b") as rounds:
             os.fsync(rounds.fileno())
         self._replace(SUMMARY, _json(mapping))
 
@@ -146,7 +146,7 @@ class RunFolder:
         """Write a file in full or not at all; it is on the disk before it has its name."""
         path = self.path / name
         part = path.with_name(f".{path.name}.part")
-        with _reported(path):
+        with reported(path):
             try:
                 with part.open("wb") as file:
                     file.write(data)
@@ -177,7 +177,7 @@ def default_path(scenario_name: str, seed: int, now: datetime, *, root: Path = P
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:_LONGEST_NAME].strip("-.") or "run"
     first = root / name / f"{now:%Y%m%d-%H%M%S}-{seed}"
     others = (first.with_name(f"{first.name}-{number}") for number in count(2))
-    with _reported(first):
+    with reported(first):
         return next(path for path in chain([first], others) if not path.exists())
 
 
@@ -214,7 +214,7 @@ def _refuse_unless_empty(path: Path) -> None:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
     """Turn what the operating system says into one sentence about this path."""
     try:
         yield
@@ -240,23 +240,23 @@ def _append(file: io.FileIO, data: bytes) -> None:
 
 def _csv_line(values: Sequence[object]) -> bytes:
     line = io.StringIO()
-    plain = ["" if isinstance(value, float) and math.isnan(value) else value for value in values]
-    csv.writer(line, lineterminator="\n").writerow(plain)
+    written = ["" if isinstance(value, float) and math.isnan(value) else value for value in values]
+    csv.writer(line, lineterminator="\n").writerow(written)
     return line.getvalue().encode()
 
 
 def _json(mapping: Mapping[str, object]) -> bytes:
-    return (json.dumps(_plain(mapping), indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(plain(mapping), indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """The same in JSON's own types; numbers that JSON lacks (nan, infinity) become None."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):
-        return {str(key): _plain(held) for key, held in value.items()}
+        return {str(key): plain(held) for key, held in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(held) for held in value]
+        return [plain(held) for held in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -26,6 +26,7 @@ LAYERS = [
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
     ["simulator.session", "simulator.checking"],
+    ["simulator.whatif"],
     ["cli"],
 ]  # fmt: skip
 

@@ -4,9 +4,11 @@ from simulator.scenario.algorithms import ALGORITHMS
 from simulator.scenario.availability import Availability, Charging
 from simulator.scenario.errors import Problem, ScenarioError
 from simulator.scenario.groups import Group
-from simulator.scenario.loader import load, loads, written_at
+from simulator.scenario.loader import Template, load, loads, written_at
 from simulator.scenario.model import Scenario, Server
 from simulator.scenario.network import Access, Cell, Pair, Wireless
+from simulator.scenario.overrides import Setting
+from simulator.scenario.study import Study
 from simulator.scenario.writer import dump
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Server",
+    "Setting",
+    "Study",
+    "Template",
     "Wireless",
     "dump",
     "load",

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from devices.catalog import extended, find
 from simulator.scenario.access import fill_vary
 from simulator.scenario.checks import Lenient, findings, unused
-from simulator.scenario.errors import KeyPath, ScenarioError
+from simulator.scenario.errors import KeyPath, Problem, ScenarioError
 from simulator.scenario.explain import Finding, explain
 from simulator.scenario.fields import Surroundings, catalogue_profile, to_text
 from simulator.scenario.groups import default_names
 from simulator.scenario.model import Scenario
-from simulator.scenario.overrides import override
+from simulator.scenario.overrides import Setting, override
 from simulator.scenario.paths import find_path
 from simulator.scenario.reader import parse, read_text
 from simulator.scenario.tree import Mapping, Node, Raw, locate
@@ -28,11 +28,24 @@ def load(path: Path, overrides: Sequence[str] = (), *, find_profile: FindProfile
 
     Raises ``ScenarioError`` with all problems. ``find_profile`` raises ``ValueError`` for an unknown device profile.
     """
-    path = Path(path)
-    text = read_text(path, str(path))
-    source = path.resolve()
-    around = Surroundings(source.parent, find_profile, source)
-    return _load(text, str(path), overrides, around, path.stem)
+    return Template(path, find_profile=find_profile).scenario(overrides)
+
+
+class Template:
+    """A scenario file that is read once, and from which many scenarios are made by changing values."""
+
+    def __init__(self, path: Path, *, find_profile: FindProfile = catalogue_profile) -> None:
+        """Read the file. Raises ``ScenarioError`` where it is no YAML with keys; nothing else is checked yet."""
+        path = Path(path)
+        source = path.resolve()
+        self.folder, self._name = source.parent, path.stem
+        self._around = Surroundings(source.parent, find_profile, source)
+        root, self.problems = parse(read_text(path, str(path)), str(path))
+        self.root = _mapping(root)
+
+    def scenario(self, overrides: Sequence[str | Setting] = ()) -> Scenario:
+        """The file with these changes, after every check. Raises ``ScenarioError`` with all problems."""
+        return _checked(self.root, self.problems, overrides, self._around, self._name)
 
 
 def loads(
@@ -44,7 +57,8 @@ def loads(
 ) -> Scenario:
     """As ``load``, from a text; relative paths begin in ``base_folder`` (the working directory where absent)."""
     around = Surroundings((base_folder or Path.cwd()).resolve(), find_profile)
-    return _load(text, "<text>", overrides, around, "scenario")
+    parsed, problems = parse(text, "<text>")
+    return _checked(_mapping(parsed), problems, overrides, around, "scenario")
 
 
 def written_at(scenario: Scenario, path: KeyPath) -> str:
@@ -59,17 +73,18 @@ def written_at(scenario: Scenario, path: KeyPath) -> str:
     return f"{where.file}:{where.line}: "
 
 
-def _load(text: str, file: str, overrides: Sequence[str], around: Surroundings, name: str) -> Scenario:
-    parsed, problems = parse(text, file)
-    root, refused = override(_mapping(parsed), overrides)
-    problems += refused
+def _checked(
+    parsed: Mapping, unread: list[Problem], overrides: Sequence[str | Setting], around: Surroundings, name: str
+) -> Scenario:
+    root, refused = override(parsed, overrides)
+    problems = [*unread, *refused]
     raw = root.raw()
     assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
     _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
     fill_vary(Lenient(raw), around.base_folder)
-    around, unread = _with_own_devices(raw, around)
+    around, no_table = _with_own_devices(raw, around)
     scenario, wrong = _validate(raw, around)
-    wrong = [*unread, *(found for found in wrong if not unread or found.path[-1:] != ("profile",))]
+    wrong = [*no_table, *(found for found in wrong if not no_table or found.path[-1:] != ("profile",))]
     told = {found.path for found in wrong}
     wrong += [Finding(path, message) for path, message in unused(parsed.raw(), raw) if path not in told]
     known = {problem.key_path for problem in problems}

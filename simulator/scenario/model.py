@@ -46,8 +46,17 @@ from simulator.scenario.groups import Group, apportion
 from simulator.scenario.memory import Memory
 from simulator.scenario.network import Network
 from simulator.scenario.paths import MODELS
+from simulator.scenario.study import Study
 
-Algorithm = Annotated[str, BeforeValidator(one_of("algorithm", tuple(ALGORITHMS)))]
+
+def one_algorithm(value: object) -> str:
+    """An algorithm's name; several are for a study."""
+    if isinstance(value, list):
+        raise ValueError(f"a run has one algorithm, got a list of {len(value)}: compare them with `splitwire study`")
+    return one_of("algorithm", tuple(ALGORITHMS))(value)
+
+
+Algorithm = Annotated[str, BeforeValidator(one_algorithm)]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
 Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init", ("pretrained", "random")))]
 Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
@@ -245,6 +254,7 @@ class Scenario(Section):
     starts_at: TimeOfDay = Field(default=0.0, description="time of day at which the run begins")
     server: Server = Field(default_factory=Server, description="the server's machine")
     aggregator: Aggregator = Field(default_factory=Aggregator, description="the aggregator's machine")
+    study: Study | None = Field(default=None, description="what `study` varies; not read by a run")
 
     _base_folder: Path = PrivateAttr(default_factory=Path.cwd)
     _source_path: Path | None = PrivateAttr(default=None)

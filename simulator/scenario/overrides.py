@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from simulator.scenario.errors import KeyPath, Problem, ScenarioError
@@ -11,7 +12,15 @@ from simulator.scenario.tree import Entry, Mapping, Node, Scalar, Sequence, Wher
 STEP: Final = re.compile(r"([^.\[\]]+)((?:\[[0-9]+\])*)")
 
 
-def override(root: Node, settings: Iterable[str]) -> tuple[Node, list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One change ``key.path=value``, and where it was said if not behind ``--set``."""
+
+    text: str
+    where: Where
+
+
+def override(root: Node, settings: Iterable[str | Setting]) -> tuple[Node, list[Problem]]:
     """Apply ``devices.2.profile=x`` or ``devices[2].profile=x``, in order; returns the new tree and what was wrong.
 
     A value is a YAML scalar or a flow list or mapping. Keys that are absent are added, lists are not lengthened.
@@ -26,14 +35,16 @@ def override(root: Node, settings: Iterable[str]) -> tuple[Node, list[Problem]]:
     return root, problems
 
 
-def _apply(root: Node, setting: str, problems: list[Problem]) -> Node:
-    where = Where(f"--set {setting}", None)
-    key, equals, text = setting.partition("=")
+def _apply(root: Node, said: str | Setting, problems: list[Problem]) -> Node:
+    setting = Setting(said, Where(f"--set {said}", None)) if isinstance(said, str) else said
+    where = setting.where
+    key, equals, text = setting.text.partition("=")
     if not equals:
         raise ScenarioError([where.problem((), "must be key.path=value")])
     path = _path(key.strip(), where)
     value, found = parse(text, where.file, numbered=False)
     problems.extend(found)
+    value = Scalar(where, value.text, value.plain) if isinstance(value, Scalar) else value
     return _replaced(root, path, value, where)
 
 

@@ -12,7 +12,21 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from simulator.scenario.model import Scenario
 
 ALTERNATIVES: Final = frozenset(  # of these, what is null was not chosen
-    {"capacity", "up", "down", "latency", "count", "share", "class", "vary", "trace", "offset", "wireless", "airtime"}
+    {
+        "capacity",
+        "up",
+        "down",
+        "latency",
+        "count",
+        "share",
+        "class",
+        "vary",
+        "trace",
+        "offset",
+        "wireless",
+        "airtime",
+        "study",
+    }
 )
 
 

@@ -1,0 +1,140 @@
+"""The end of a study in the terminal: its table, and the best cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from simulator.views import format as f
+from simulator.views.palette import ACCENT, BAD, LABEL, MAX_WIDTH, STRONG
+from simulator.views.pieces import wrapped
+
+MOST_ROWS: Final = 24  # more are in the files; the best are shown
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a study: rows as in study.csv, and over several seeds as in variants.csv."""
+
+    name: str
+    columns: Sequence[str]  # of what was varied
+    rows: Sequence[Row]
+    variants: Sequence[Row]  # none with one seed
+    best_by: str
+    best: Row
+    folder: str
+
+
+def show(console: Console, shown: Shown) -> None:
+    """Print the table and the best cell."""
+    rows = shown.variants or shown.rows
+    columns = [name for name in shown.columns if not (shown.variants and name == "seed")]
+    told, hidden = _picked(rows, shown.best_by)
+    console.print(_table(told, columns, shown))
+    if hidden:
+        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in study.csv", LABEL))
+    for reason, count in _reasons(shown.rows).items():
+        console.print(wrapped("without", Text(f"{count} x {reason}", BAD)), width=_width(console))
+    if shown.variants:
+        text = "mean ± half of the 95 % t interval; differences from the first line are paired by seed"
+        console.print(wrapped("seeds", Text(text, LABEL)), width=_width(console))
+    best = ", ".join(f"{name} {shown.best[name]}" for name in columns if name in shown.best)
+    value = Text.assemble((best, f"bold {ACCENT}"), (f"   by {_HEADS[shown.best_by]}: ", LABEL))
+    value.append(_FORMATS[shown.best_by](shown.best[shown.best_by]), STRONG)
+    console.print(wrapped("best", value), width=_width(console))
+    console.print(wrapped("results", Text(shown.folder, STRONG)), width=_width(console))
+
+
+def _width(console: Console) -> int:
+    return min(console.width, MAX_WIDTH)
+
+
+_HEADS: Final = {
+    "virtual_s": "virtual time",
+    "bytes": "bytes",
+    "energy_j": "energy",
+    "perplexity": "perplexity",
+    "to_target_s": "time to target",
+    "to_target_bytes": "bytes to target",
+}
+
+
+def _joules(value: float) -> str:
+    return f"{value / 1000:.1f} kJ" if value >= 1000 else f"{value:.0f} J"
+
+
+_FORMATS: Final = {
+    "virtual_s": f.duration,
+    "bytes": f.size,
+    "energy_j": _joules,
+    "perplexity": f.perplexity,
+    "to_target_s": f.duration,
+    "to_target_bytes": f.size,
+}
+
+
+def _picked(rows: Sequence[Row], by: str) -> tuple[Sequence[Row], int]:
+    """All rows in their order, or the best of many."""
+    if len(rows) <= MOST_ROWS:
+        return rows, 0
+    known = sorted((row for row in rows if row.get(by) is not None), key=lambda row: float(row[by]))
+    return known[:MOST_ROWS], len(rows) - min(MOST_ROWS, len(known))
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown) -> Table:
+    numbers = [name for name in _HEADS if any(row.get(name) is not None for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=shown.name)
+    for name in columns:
+        table.add_column(short(name, columns), style=STRONG, overflow="fold")
+    if not shown.variants:
+        table.add_column("numbers", style=LABEL, no_wrap=True)
+    for name in numbers:
+        table.add_column(_HEADS[name], justify="right")
+        if shown.variants and name in {"virtual_s", "to_target_s"}:
+            table.add_column("less the first", justify="right")
+    for row in rows:
+        style = ACCENT if all(row.get(name) == shown.best.get(name) for name in columns) else None
+        table.add_row(*_cells(row, columns, numbers, variants=bool(shown.variants)), style=style)
+    return table
+
+
+def _cells(row: Row, columns: Sequence[str], numbers: Sequence[str], *, variants: bool) -> list[str]:
+    found = [str(row.get(name, "")) for name in columns]
+    if not variants:
+        found.append(row["way"] if row["status"] == "done" else row["status"])
+    for name in numbers:
+        found.append(_with_half(row, name))
+        if variants and name in {"virtual_s", "to_target_s"}:
+            found.append(_with_half(row, f"{name}_less_first", name))
+    return found
+
+
+def _with_half(row: Row, name: str, kind: str | None = None) -> str:
+    write, value, half = _FORMATS[kind or name], row.get(name), row.get(f"{name}_half")
+    if value is None:
+        return f.UNKNOWN
+    text = f"{f.MINUS}{write(-value)}" if value < 0 else write(value)
+    return f"{text} ± {write(half)}" if half else text
+
+
+def _reasons(rows: Sequence[Row]) -> dict[str, int]:
+    """Why cells have no numbers, and how many each."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row["status"] != "done":
+            reason = f"{row['status']}: {row['reason']}"
+            counts[reason] = counts.get(reason, 0) + 1
+    return counts
+
+
+def short(name: str, others: Sequence[str]) -> str:
+    """The end of a key path that tells it from the others: "lte.up" for network.access.lte.up."""
+    end = ".".join(name.split(".")[-2:])
+    return name if any(each != name and each.endswith(end) for each in others) else end

@@ -1,0 +1,1 @@
+"""What if: studies of many variants, and finished runs side by side."""

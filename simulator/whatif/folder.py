@@ -1,0 +1,90 @@
+"""The folder of a study: one file for each cell that is done, written as it ends, and what is made of them all.
+
+Cells are kept by content, so that a study that was killed goes on where it was, and one with another grid in the same
+folder computes only what is new. Everything here is data: reading it executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from simulator.run_folder import reported
+from simulator.whatif.cells import Moment, Result
+
+STUDY: Final = "study.json"
+CELLS: Final = "cells"
+LOCK: Final = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """A study's folder, opened by `open`. Methods raise `run_folder.RunFolderError` where the disk refuses."""
+
+    path: Path
+    lock: int | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> StudyFolder:
+        """Make the folder, or open that of a study that was begun.
+
+        Raises ValueError if it holds anything else, or another process works in it.
+        """
+        with reported(path):
+            if path.exists() and not path.is_dir():
+                raise ValueError(f"{path} is a file; the results need a folder")
+            held = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+            if held and LOCK not in held:
+                raise ValueError(f"{path} is no study's folder (it holds {held[0]!r}); name another one with --out")
+            (path / CELLS).mkdir(parents=True, exist_ok=True)
+            return cls(path, _locked(path))
+
+    def close(self) -> None:
+        """Let others in."""
+        if self.lock is not None:
+            os.close(self.lock)
+
+    def held(self, key: str) -> Result | None:
+        """The result of a cell that is done; None for one that is not, or whose file is not whole."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads((self.path / CELLS / f"{key}.json").read_text("utf-8"))
+            return Result(found["way"], found["summary"], [Moment(*moment) for moment in found["curve"]])
+        return None
+
+    def keep(self, key: str, result: Result) -> None:
+        """Write a cell's result, in full or not at all."""
+        found = {"way": result.way, "summary": result.summary, "curve": result.curve}
+        self.write(f"{CELLS}/{key}.json", json.dumps(found, allow_nan=False).encode())
+
+    def write_json(self, name: str, mapping: Mapping[str, Any]) -> None:
+        """Write a JSON file, in full or not at all."""
+        self.write(name, (json.dumps(mapping, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, in full or not at all: beside its name first."""
+        path = self.path / name
+        part = path.with_name(f".{path.name}.part")
+        with reported(path):
+            part.write_bytes(data)
+            part.replace(path)
+
+
+def _locked(path: Path) -> int | None:
+    """Claim the folder for as long as this process lives, however it ends; None where the system has no such locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl  # noqa: PLC0415 -- not on every system
+
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(f"{path} is being used by another study that is still going") from None
+    return lock

@@ -1,0 +1,90 @@
+"""What a study was asked for: a scenario or a study file, ``--vary`` and ``--seeds``, read into one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from simulator.scenario import Problem, Scenario, ScenarioError, Setting, Study, Template
+from simulator.scenario.explain import explain
+from simulator.scenario.fields import Surroundings, Text, catalogue_profile
+from simulator.scenario.paths import find_path
+from simulator.scenario.study import read_seeds
+from simulator.scenario.tree import Node, Where, locate
+from simulator.scenario.words import show
+from simulator.whatif.grid import Axis, Grid, algorithms, crossed, section, seeds_axis, vary
+
+
+class StudyFile(Study):
+    """A file of its own that studies a scenario: the keys of a section ``study:``, and which scenario."""
+
+    scenario: Text = Field(description="the scenario's file, beside this one or in the working directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be studied; ``base`` is the scenario before anything is varied."""
+
+    template: Template
+    base: Scenario
+    changes: tuple[str | Setting, ...]
+    grid: Grid
+    target: float | None
+
+
+def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds: str | None) -> Asked:
+    """Read what was asked for.
+
+    ``--vary`` takes the place of the file's grid, draws and variants, ``--seeds`` that of its seeds. A list of
+    algorithms in the scenario is an axis, unless ``algorithm`` is varied. Raises ``ScenarioError`` or ValueError with
+    what is wrong; whether the cells are sound is not known yet (`grid.resolve`).
+    """
+    asked_axes = vary(vary_texts)
+    template, of_file, root, place = _files(path)
+    named = [] if any(axis.name == "algorithm" for axis in asked_axes) else algorithms(template)
+    first = [axis.points[0].settings[0] for axis in [*named, *asked_axes] if axis.name == "algorithm"]
+    base = template.scenario([*changes, *first])
+    study = of_file or base.study or Study()
+    axes = asked_axes or section(study, root, place)
+    named = [axis for axis in named if not any("algorithm" in point.columns for a in axes for point in a.points)]
+    sown = _seeds(seeds) if seeds is not None else seeds_axis(study.seeds, locate(root, (*place, "seeds"), key=True))
+    return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), study.target)
+
+
+def _seeds(text: str) -> list[Axis]:
+    where = Where(f"--seeds {text}", None)
+    try:
+        return seeds_axis([seed for seed in read_seeds(text) if isinstance(seed, int)], where)
+    except ValueError as error:
+        raise ScenarioError([where.problem((), str(error))]) from None
+
+
+def _files(path: Path) -> tuple[Template, Study | None, Node, tuple[str, ...]]:
+    """The scenario, the study of a file of its own, and in which tree, and where in it, the study is written."""
+    template = Template(path)
+    if "scenario" not in template.root.entries or "devices" in template.root.entries:
+        return template, None, template.root, ("study",)
+    study = _own_file(template)
+    found = find_path(study.scenario, template.folder)
+    if found is None:
+        where = locate(template.root, ("scenario",))
+        raise ScenarioError([where.problem(("scenario",), f"{show(study.scenario)} does not exist")])
+    return Template(found), study, template.root, ()
+
+
+def _own_file(template: Template) -> StudyFile:
+    """A study's own file, checked."""
+    root = template.root
+    problems: list[Problem] = [*template.problems]
+    try:
+        around = Surroundings(template.folder, catalogue_profile)
+        study = StudyFile.model_validate(root.raw(), context=around)
+    except ValidationError as error:
+        found = [(each, locate(root, each.path, key=each.at_key)) for each in explain(error, StudyFile)]
+        problems += [where.problem(each.path, each.message) for each, where in found]
+    if problems:
+        raise ScenarioError(problems)
+    return study
