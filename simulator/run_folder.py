@@ -183,7 +183,7 @@ def default_path(scenario_name: str, seed: int, now: datetime, *, root: Path = P
 
 def manifest(
     *, seed: int, started: datetime, command: Sequence[str], provenance: Mapping[str, object]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return what one needs to know in order to repeat a run: versions, seed, host, command line, origin of the costs.
 
     ``started`` without a time zone is local time. ``provenance`` says of every cost where its figure comes from. Torch

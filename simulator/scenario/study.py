@@ -33,7 +33,7 @@ def read_draw(given: object) -> object:
     return {"choices": given} if isinstance(given, list) else given
 
 
-def read_seeds(given: object) -> object:
+def read_seeds(given: object) -> tuple[int, ...]:
     """Allow ``1,2,3`` and ``1..5`` in place of a list."""
     return tuple(to_whole(Word(each)) for each in read_values(str(given) if isinstance(given, int) else given))
 

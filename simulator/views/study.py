@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ def _joules(value: float) -> str:
     return f"{value / 1000:.1f} kJ" if value >= 1000 else f"{value:.0f} J"
 
 
-_FORMATS: Final = {
+_FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "virtual_s": f.duration,
     "bytes": f.size,
     "energy_j": _joules,

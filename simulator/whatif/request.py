@@ -57,7 +57,7 @@ def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds
 def _seeds(text: str) -> list[Axis]:
     where = Where(f"--seeds {text}", None)
     try:
-        return seeds_axis([seed for seed in read_seeds(text) if isinstance(seed, int)], where)
+        return seeds_axis(read_seeds(text), where)
     except ValueError as error:
         raise ScenarioError([where.problem((), str(error))]) from None
 

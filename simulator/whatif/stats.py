@@ -15,7 +15,7 @@ class Estimate(NamedTuple):
 
     mean: float
     half: float | None
-    count: int
+    seeds: int
 
 
 def estimate(values: Sequence[float]) -> Estimate:

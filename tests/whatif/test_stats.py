@@ -18,7 +18,7 @@ def test_a_mean_of_three_values_has_the_interval_of_paper_and_pencil():
     found = estimate([1.0, 2.0, 3.0])  # s = 1, so the half-width is 4.303 / sqrt(3)
     assert found.mean == 2.0
     assert found.half == pytest.approx(4.30265 / 3**0.5, rel=1e-5)
-    assert found.count == 3
+    assert found.seeds == 3
 
 
 def test_one_value_has_no_interval():
