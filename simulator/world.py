@@ -7,16 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from devices.memory import Demand, check_fleet
 from netmodels.network import Network
-from netmodels.tcp import MODELS
+from netmodels.tcp import MODELS, Tcp
+from netmodels.topology import Topology
 from simulator import clock, fleet
 from simulator.actors import Actor, Machine, Server
 from simulator.algorithms import ALGORITHMS
 from simulator.algorithms.job import Job
-from simulator.analysis.blame import blame
+from simulator.analysis.blame import Blame, blame
+from simulator.analysis.sharing import Sharing
 from simulator.attendance import Attendance
 from simulator.batteries import Batteries, check_batteries
 from simulator.calendar import Calendar
@@ -36,6 +39,7 @@ from simulator.transport import SimulatedTransport
 from simulator.workload import SplitWorkload, aggregation_work, server_work, shape_of
 
 MOST_AT_ONCE: Final = 100_000
+MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,11 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
         built = build(scenario, trained_splits(scenario, everybody), everybody.ranks, record.phase)
         numerics, weights = built.engine, built.weights
         record.phase("evaluating the model before training")
-    job = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
+    job, routes = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
     clock.run(_train(scenario, job), horizon_s=scenario.horizon)
-    summary = _summary(scenario, record, time.perf_counter() - started)
+    wall_s = time.perf_counter() - started
+    summary = _summary(scenario, record, wall_s) | _blame(record, Sharing(routes, model_of(scenario), record.messages))
     summary |= {"devices": len(everybody), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = everybody if scenario.training.export == "clients" else []
     own = ((member.name, job.numerics.export(member.index)) for member in of_each)  # one after another: they are many
@@ -146,13 +151,13 @@ def _job(
     numerics: Numerics,
     weights: Sequence[float],
     record: Record,
-) -> Job:
-    """The parties of one training job, wired to the network.
+) -> tuple[Job, Topology]:
+    """The parties of one training job, wired to the network, and that network.
 
     Where everybody takes part all devices are made now, so that what is wrong with one is known before the run begins.
     """
     routes = fleet.topology(scenario)
-    transport = SimulatedTransport(Network(routes.links, MODELS[scenario.network.model]), routes, record)
+    transport = SimulatedTransport(Network(routes.links, model_of(scenario)), routes, record)
     devices = Crew(scenario, everybody, routes, transport=transport, record=record)
     if scenario.training.participants is None:
         list(devices)
@@ -162,7 +167,7 @@ def _job(
     schedule = Schedule(training.rounds, training.aggregate_every, training.evaluate_every)
     company = Company(numerics)
     rounds = Rounds(schedule, company, record)
-    return Job(
+    job = Job(
         devices,
         Server(_serving(scenario), server, transport, record),
         Actor("aggregator", aggregator, transport, record),
@@ -174,6 +179,12 @@ def _job(
         each_apart=training.server_steps == "each",
         seed=scenario.seed,
     )
+    return job, routes
+
+
+def model_of(scenario: Scenario) -> Tcp:
+    """The transport model of a scenario's network."""
+    return MODELS[scenario.network.model]
 
 
 def _serving(scenario: Scenario) -> Serving:
@@ -193,11 +204,21 @@ async def _train(scenario: Scenario, job: Job) -> None:
         raise first from group
 
 
-def _blame(record: Record) -> dict[str, float]:
-    """Seconds of every part of the critical path."""
+def _blame(record: Record, sharing: Sharing) -> dict[str, dict[str, Any]]:
+    """The critical path in seconds: by part, by the devices and by the shared links that are on it most."""
+    found = blame_of(record, sharing)
+    return {
+        "blame": found.parts,
+        "blame_devices": {part: dict(islice(each.items(), MOST_BLAMED)) for part, each in found.devices.items()},
+        "blame_links": {part: dict(islice(each.items(), MOST_BLAMED)) for part, each in found.links.items()},
+    }
+
+
+def blame_of(record: Record, sharing: Sharing) -> Blame:
+    """The critical path of a finished run."""
     end = record.rounds[-1]
     rounds: list[RoundRow | WaitRow] = [*record.rounds, *record.waits]
-    return blame(record.messages, record.computes, end.end_s, end.slowest, rounds=rounds).parts
+    return blame(record.messages, record.computes, end.end_s, end.slowest, rounds=rounds, sharing=sharing)
 
 
 def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any]:
@@ -225,7 +246,6 @@ def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
         "bytes_by_kind": dict(sorted(record.bytes_by_kind.items())),
-        "blame": _blame(record),
         "slowest": [{"device": name, "rounds_last": count} for name, count in slowest.most_common(5)],
         "trace_hash": record.trace_hash,
     }

@@ -220,7 +220,7 @@ def test_links_prints_every_class_whole_in_its_line(capsys, monkeypatch, columns
     lines = out.splitlines()
     assert max(map(len, lines)) <= columns
     rates, radio = (line.split() for line in lines if line.split()[:1] == ["5g-mmwave"])
-    assert rates[1:] == ["35.5", "77.2", "157", "94", "944", "2667", "25", "52", "84", "0.92", "0.92"]
+    assert rates[1:] == ["35.5", "77.2", "157", "94", "944", "2667", "25", "52", "84", "0.92", "0.92", "once"]
     assert radio[1:] == ["3.7", "0.071", "0.014", "10.7"]
 
 
@@ -230,6 +230,7 @@ def test_links_as_json_is_one_object_in_si_units_where_the_unknown_is_null(capsy
     (link,) = json.loads(out)["links"]
     assert (link["id"], link["up_bps"], link["down_lag1"]) == ("lte-walking", None, 0.938)
     assert max(link["down_bps"]["values"]) == 290e6
+    assert link["vary"] == "ar1"
     assert "Lumos5G" in link["down_source"]
 
 

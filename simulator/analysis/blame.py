@@ -15,39 +15,62 @@ for the clock: the gap back to its last computation or arrival is "waiting". Whe
 actor waited for that, and the walk goes on with whoever was the last in the round before. Time in which a round waited
 for anybody to be available is "availability", and nobody's.
 
-Not seen here: why a message took its time (its own bits, a shared link, the latency), and how close the second longest
-path is.
+"queue" is the time of the server's other computations while the batch on the path had come and had to wait for them;
+what the server did before that batch came is "server", and from there the path is that of the batch it was busy with.
+So "server" and "queue" together are all the time of the path at the server.
+
+A message is "uplink" or "downlink" for as long as it would have taken alone on its device's own link, and what the
+links that it shares added is a part of its own (see `sharing`), if the caller can tell.
+
+Not seen here: how close the second longest path is (see `slack`).
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import attrgetter
 from typing import Final, Literal, NamedTuple, get_args
 
 from netmodels.topology import AGGREGATOR, SERVER
+from simulator.analysis.history import SAME_S, Batch, Found, History, Then
 from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 
-Part = Literal["device compute", "uplink", "server", "downlink", "aggregation", "waiting", "availability"]
+Part = Literal[
+    "device compute",
+    "uplink",
+    "downlink",
+    "cell",
+    "backhaul",
+    "server link",
+    "queue",
+    "server",
+    "aggregation",
+    "waiting",
+    "availability",
+]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
-
-SAME_S: Final = 1e-9  # rows less than this apart are of one instant: the clock's rounding, far below any latency
 
 _COMPUTE_PART: Final[dict[str, Part]] = {SERVER: "server", AGGREGATOR: "aggregation"}  # else a device
 _LINK_PART: Final[dict[str, Part]] = {"up": "uplink", "down": "downlink"}
 
-Row = MessageRow | ComputeRow
+
+class Shared(NamedTuple):
+    """What a message met on its way: the seconds alone on its device's own link, and the shared link that held it up.
+
+    ``link`` is a link's name, such as "cell.lte-2.up"; "" if it has met none.
+    """
+
+    alone_s: float
+    link: str
 
 
 class Step(NamedTuple):
     """One stretch of the critical path, in virtual seconds; ``device`` is "" if the stretch is not a device's own.
 
     A message is its device's on either way. ``what`` is that of the computation, the kind of the message, or "".
+    ``link`` is the shared link that held a message up, else "".
     """
 
     part: Part
@@ -55,6 +78,12 @@ class Step(NamedTuple):
     end_s: float
     device: str
     what: str
+    link: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end_s - self.start_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,48 @@ class Blame:
     by_device: dict[str, float]
     steps: list[Step]
 
+    @property
+    def devices(self) -> dict[str, dict[str, float]]:
+        """Seconds of every device in each part that has any, most first."""
+        return named(self.steps, lambda step: step.device)
+
+    @property
+    def links(self) -> dict[str, dict[str, float]]:
+        """Seconds that each shared link added, in each part that has any, most first."""
+        return named(self.steps, lambda step: step.link)
+
+    def rounds(self, rounds: Sequence[RoundRow]) -> Iterator[tuple[RoundRow, list[Step]]]:
+        """Each round but row 0 with the stretch of the path that lies in it, cut at its ends."""
+        place = 0
+        for row in rounds:
+            if row.round == 0:
+                continue
+            inside: list[Step] = []
+            while place < len(self.steps) and self.steps[place].start_s < row.end_s:
+                step = self.steps[place]
+                inside.append(step._replace(start_s=max(step.start_s, row.start_s), end_s=min(step.end_s, row.end_s)))
+                if step.end_s > row.end_s:
+                    break
+                place += 1
+            yield row, inside
+
+
+def parts_of(steps: Iterable[Step]) -> dict[str, float]:
+    """Seconds of every one of `PARTS`."""
+    spans: dict[str, list[float]] = {part: [] for part in PARTS}
+    for step in steps:
+        spans[step.part].append(step.seconds)
+    return {part: math.fsum(each) for part, each in spans.items()}
+
+
+def named(steps: Iterable[Step], name_of: Callable[[Step], str]) -> dict[str, dict[str, float]]:
+    """Seconds by name in each part that has names, most first."""
+    spans: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for step in steps:
+        if name := name_of(step):
+            spans[step.part].append((name, step.seconds))
+    return {part: _sums(spans[part]) for part in PARTS if spans[part]}
+
 
 def blame(
     messages: Iterable[MessageRow],
@@ -72,71 +143,101 @@ def blame(
     end_s: float,
     last_actor: str,
     *,
-    start_s: float = 0.0,
     rounds: Iterable[RoundRow | WaitRow] = (),
+    sharing: Callable[[MessageRow], Shared] | None = None,
 ) -> Blame:
-    """Follow the critical path back from ``last_actor`` at ``end_s`` to ``start_s``, in virtual seconds.
+    """Follow the critical path back from ``last_actor`` at ``end_s`` to 0, in virtual seconds.
 
-    ``rounds`` are needed where devices come and go: each sort of row in order of time.
-    ``parts`` holds every one of `PARTS` and sums to ``end_s - start_s``. A step that began before ``start_s`` counts
-    from there, so the path of a single round can be asked for. The actors "server" and "aggregator" are told from
-    devices by their names. Raises ValueError unless start_s <= end_s, both finite.
+    ``rounds`` are needed where devices come and go: each sort of row in order of time. ``sharing`` tells apart what a
+    message took on its device's own link and on shared ones; without it all of it is the device's. ``parts`` holds
+    every one of `PARTS` and sums to ``end_s``. The actors "server" and "aggregator" are told from devices by their
+    names. Raises ValueError unless 0 <= end_s < infinity.
     """
-    if not -math.inf < start_s <= end_s < math.inf:
-        raise ValueError(f"a path needs start_s <= end_s, both finite; got start_s={start_s}, end_s={end_s}")
+    if not 0 <= end_s < math.inf:
+        raise ValueError(f"a path needs an end >= 0 s that is finite, got end_s={end_s}")
     ended: list[RoundRow] = []
     waits: list[WaitRow] = []
     for row in rounds:
         ended.append(row) if isinstance(row, RoundRow) else waits.append(row)
-    steps = _walk(_History(messages, computes, ended), end_s, last_actor, start_s)
-    steps = [piece for step in steps for piece in _told_apart(step, waits)]
+    walk = _Walk(History(messages, computes, ended), end_s, last_actor, sharing)
+    steps = [piece for step in walk.steps() for piece in _told_apart(step, waits)]
     steps.reverse()
-    parts: dict[str, list[float]] = {part: [] for part in PARTS}
-    by_device: dict[str, list[float]] = defaultdict(list)
-    for step in steps:
-        parts[step.part].append(step.end_s - step.start_s)
-        if step.device:
-            by_device[step.device].append(step.end_s - step.start_s)
-    devices = {device: math.fsum(spans) for device, spans in by_device.items()}
-    return Blame(
-        {part: math.fsum(spans) for part, spans in parts.items()},
-        dict(sorted(devices.items(), key=lambda entry: (-entry[1], entry[0]))),
-        steps,
-    )
+    return Blame(parts_of(steps), _sums((step.device, step.seconds) for step in steps if step.device), steps)
 
 
-def _walk(history: _History, end_s: float, last_actor: str, start_s: float) -> list[Step]:
-    """The steps, last first. Every turn uses up a row, so the walk ends."""
-    steps: list[Step] = []
-    actor, now_s, then = last_actor, end_s, _Then(None, None)
+class _Walk:
+    """Where the walk is: at an actor and an instant, and what came next on the path."""
 
-    def spend(part: Part, began_s: float, device: str, what: str) -> float:
-        since_s = min(max(began_s, start_s), now_s)
-        if since_s < now_s:
-            steps.append(Step(part, since_s, now_s, device, what))
-        return since_s
+    def __init__(
+        self, history: History, end_s: float, actor: str, sharing: Callable[[MessageRow], Shared] | None
+    ) -> None:
+        """Begin at the end."""
+        self._history, self._sharing = history, sharing
+        self._actor, self._now_s, self._then = actor, end_s, Then(None, None)
+        self._replied_to = ""  # the device whose reply the walk has come from
+        self._batch: Batch | None = None  # what waits for the server, if the walk is there
+        self._steps: list[Step] = []
 
-    while now_s > start_s:
-        found = history.cause(actor, now_s, then)
-        if (opening := history.opening(now_s, found)) is not None:
-            now_s = spend("waiting", opening.start_s, _device(actor), "")
-            actor, then = opening.slowest, _Then(None, opening.round)
-            continue
-        if found is None:
-            spend("waiting", start_s, _device(actor), "")
-            break
+    def steps(self) -> list[Step]:
+        """The steps, last first. Every turn uses up a row, so the walk ends."""
+        while self._now_s > 0:
+            found = self._history.cause(self._actor, self._now_s, self._then)
+            if (opening := self._history.opening(self._now_s, found)) is not None:
+                self._spend("waiting", opening.start_s)
+                self._go_to(opening.slowest, Then(None, opening.round))
+            elif found is None:
+                self._spend("waiting", 0.0)
+            else:
+                self._take(found)
+        return self._steps
+
+    def _take(self, found: Found) -> None:
         found.lane.use(found)
-        if now_s - found.ended_s > SAME_S:
-            now_s = spend("waiting", found.ended_s, _device(actor), "")
+        if self._now_s - found.ended_s > SAME_S:
+            self._spend("waiting", found.ended_s)
         row = found.row
-        if isinstance(row, ComputeRow):
-            now_s = spend(_COMPUTE_PART.get(actor, "device compute"), row.start_s, _device(actor), row.what)
+        if not isinstance(row, ComputeRow):
+            self._travel(row)
+            return
+        if self._actor == SERVER:
+            self._serve(row)
         else:
-            device = _device(row.sender) or _device(row.receiver)
-            now_s = spend(_LINK_PART[row.direction], row.queued_s, device, row.kind)
-            actor = row.sender
-        then = _Then(type(row), row.round)
-    return steps
+            self._spend(_COMPUTE_PART.get(self._actor, "device compute"), row.start_s, row.what)
+        self._then = Then(ComputeRow, row.round)
+
+    def _serve(self, row: ComputeRow) -> None:
+        """A computation of the server: "queue" for as long as the batch on the path had to wait for it."""
+        if self._batch is not None and self._batch.came_s < self._now_s - SAME_S:
+            self._spend("queue", max(row.start_s, self._batch.came_s), row.what, device=self._batch.device)
+        if self._now_s > row.start_s + SAME_S or self._batch is None:
+            self._batch = self._history.batch(row, self._replied_to)
+        self._replied_to = ""
+        self._spend("server", row.start_s, row.what)
+
+    def _travel(self, row: MessageRow) -> None:
+        device = _device(row.sender) or _device(row.receiver)
+        shared = self._sharing(row) if self._sharing else Shared(math.inf, "")
+        if shared.link:
+            own_s = min(shared.alone_s, self._now_s - row.queued_s)
+            self._spend(_shared_part(shared.link), row.queued_s + own_s, row.kind, device=device, link=shared.link)
+        self._spend(_LINK_PART[row.direction], row.queued_s, row.kind, device=device)
+        self._go_to(row.sender, Then(MessageRow, row.round))
+        self._replied_to = _device(row.receiver) if row.sender == SERVER else ""
+
+    def _go_to(self, actor: str, then: Then) -> None:
+        self._actor, self._then = actor, then
+        self._batch, self._replied_to = None, ""
+
+    def _spend(self, part: Part, since_s: float, what: str = "", *, device: str | None = None, link: str = "") -> None:
+        since_s = min(max(since_s, 0.0), self._now_s)
+        if since_s < self._now_s:
+            of = _device(self._actor) if device is None else device
+            self._steps.append(Step(part, since_s, self._now_s, of, what, link))
+        self._now_s = since_s
+
+
+def _shared_part(link: str) -> Part:
+    return "cell" if link.startswith("cell.") else "backhaul" if link.startswith("backhaul.") else "server link"
 
 
 def _told_apart(step: Step, waits: list[WaitRow]) -> Iterator[Step]:
@@ -157,111 +258,10 @@ def _device(actor: str) -> str:
     return "" if actor in _COMPUTE_PART else actor
 
 
-class _Then(NamedTuple):
-    """What came next on the path: nothing yet at the end of the run."""
-
-    kind: type[Row] | None
-    round: int | None
-
-
-class _Found(NamedTuple):
-    """A row, when it ended for the actor in question, and its place in the actor's lane."""
-
-    row: Row
-    ended_s: float
-    place: int
-    lane: _Lane
-    actor: str
-
-
-class _Opening(NamedTuple):
-    """When a round was opened, and the round before with its last device."""
-
-    start_s: float
-    round: int
-    slowest: str
-
-
-class _Lane:
-    """One sort of rows by actor, ordered by their end; rows of one end stay in the order in which they were recorded.
-
-    An actor's rows are sorted when the path first comes to it. The path goes back in time, so what lies after a row it
-    has used is never looked at again: that row's place is where the next search ends.
-    """
-
-    def __init__(self, rows: Iterable[Row], actor: str, ended_s: str) -> None:
-        """Take the rows and the names of the two fields to order them by."""
-        self._ended_s = attrgetter(ended_s)
-        self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._unused: dict[str, int] = {}
-        actor_of = attrgetter(actor)
-        for row in rows:
-            self._rows[actor_of(row)].append(row)
-
-    def last(self, actor: str, now_s: float, round: int | None) -> _Found | None:
-        """The unused row that ended last, at ``now_s`` or before; among those of that instant one of the round."""
-        rows, ended_s = self._rows.get(actor, []), self._ended_s
-        if actor not in self._unused:
-            rows.sort(key=ended_s)
-            self._unused[actor] = len(rows)
-        place = bisect_right(rows, now_s, hi=self._unused[actor], key=ended_s) - 1
-        if place < 0:
-            return None
-        last_s = ended_s(rows[place])
-        for other in range(place, -1, -1):
-            if last_s - ended_s(rows[other]) > SAME_S:
-                break
-            if rows[other].round == round:
-                place = other
-                break
-        return _Found(rows[place], ended_s(rows[place]), place, self, actor)
-
-    def use(self, found: _Found) -> None:
-        """Use up a row."""
-        self._unused[found.actor] = found.place
-
-
-class _History:
-    """All rows by actor; hands out causes."""
-
-    def __init__(
-        self, messages: Iterable[MessageRow], computes: Iterable[ComputeRow], rounds: Iterable[RoundRow]
-    ) -> None:
-        """Sort the rows to their actors."""
-        self._messages = list(messages)
-        delivered = (row for row in self._messages if row.outcome == "delivered")
-        self._computed = _Lane(computes, "actor", "end_s")
-        self._received = _Lane(delivered, "receiver", "delivered_s")
-        ended = [row for row in rounds if row.round > 0]
-        self._openings = [_Opening(row.end_s, row.round, row.slowest) for row in ended]
-
-    @cached_property
-    def _sent(self) -> _Lane:
-        return _Lane(self._messages, "sender", "sent_s")  # seldom asked for
-
-    def cause(self, actor: str, now_s: float, then: _Then) -> _Found | None:
-        """What the actor was waiting for at an instant; see the top of this file."""
-        computed = self._computed.last(actor, now_s, then.round)
-        received = self._received.last(actor, now_s, then.round)
-        latest_s = max((found.ended_s for found in (computed, received) if found), default=-math.inf)
-        if now_s - latest_s > SAME_S:
-            sent = self._sent.last(actor, now_s, then.round)
-            if sent and now_s - sent.ended_s <= SAME_S:
-                return sent
-        return computed if computed and (not received or _compute_first(computed, received, then)) else received
-
-    def opening(self, now_s: float, found: _Found | None) -> _Opening | None:
-        """The round that was opened after what was found had ended, used up; None if there is none, or no gap."""
-        while self._openings and self._openings[-1].start_s > now_s + SAME_S:
-            self._openings.pop()
-        if not self._openings or (found and found.ended_s >= min(self._openings[-1].start_s, now_s) - SAME_S):
-            return None
-        return self._openings.pop()
-
-
-def _compute_first(computed: _Found, received: _Found, then: _Then) -> bool:
-    if abs(computed.ended_s - received.ended_s) > SAME_S:
-        return computed.ended_s > received.ended_s
-    if (computed.row.round == then.round) != (received.row.round == then.round):
-        return computed.row.round == then.round
-    return then.kind is not ComputeRow
+def _sums(spans: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Sums by name, largest first; equals by name."""
+    by_name: dict[str, list[float]] = defaultdict(list)
+    for name, seconds in spans:
+        by_name[name].append(seconds)
+    sums: Mapping[str, float] = {name: math.fsum(each) for name, each in by_name.items()}
+    return dict(sorted(sums.items(), key=lambda entry: (-entry[1], entry[0])))

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from netmodels.catalog import LinkClass
 from netmodels.quantiles import Quantiles
+from simulator.scenario.access import as_measured
 
 UNKNOWN: Final = "?"
 LEVELS: Final = np.array([0.05, 0.5, 0.95])
-RATES: Final = ("class", "up\nMbit/s", "down\nMbit/s", "round trip\nms", "lag 1\nup down")
+RATES: Final = ("class", "up\nMbit/s", "down\nMbit/s", "round trip\nms", "lag 1\nup down", "\nvary")
 RADIO: Final = ("class", "awake\nW", "J/MB\nup down", "tail\ns")
 SOURCES: Final = {
     "up": "up_source",
@@ -45,7 +46,7 @@ def matching(classes: Mapping[str, LinkClass], text: str | None) -> list[LinkCla
 
 def as_json(classes: list[LinkClass]) -> dict[str, Any]:
     """One JSON object: SI units, unknown figures are null."""
-    return {"links": [asdict(each) for each in classes]}
+    return {"links": [{**asdict(each), "vary": _vary(each)} for each in classes]}
 
 
 def show(classes: list[LinkClass], console: Console) -> None:
@@ -58,6 +59,7 @@ def show(classes: list[LinkClass], console: Console) -> None:
             _spread(each.down_bps, 1e6),
             _spread(each.rtt_s, 1e-3),
             _pair(each.up_lag1, each.down_lag1),
+            _vary(each),
         )
         radio.add_row(
             each.id,
@@ -66,7 +68,8 @@ def show(classes: list[LinkClass], console: Console) -> None:
             _figure(each.tail_s),
         )
     console.print(rates)
-    console.print("\nRates and times: 5 %, median, 95 % where known, else the median alone; ? is unknown, not zero.\n")
+    console.print("\nRates and times: 5 %, median, 95 % where known, else the median alone; ? is unknown, not zero.")
+    console.print("vary: ar1, from second to second; once, each device draws its own; no, all have the median.\n")
     console.print(radio)
     console.print(
         "\nRadio: what it takes while awake and for each megabyte, and how long it stays awake after the last.\n"
@@ -102,6 +105,12 @@ def _spread(figure: Quantiles | None, unit: float) -> str:
         return UNKNOWN
     values = figure.at(LEVELS) / unit if len(figure.levels) > 1 else [figure.median / unit]
     return " ".join(f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
+
+
+def _vary(each: LinkClass) -> str:
+    """How the rates vary where a scenario leaves it open."""
+    spread = any(rates is not None and len(rates.levels) > 1 for rates in (each.up_bps, each.down_bps))
+    return as_measured(each) if spread else "no"
 
 
 def _pair(first: float | None, second: float | None) -> str:

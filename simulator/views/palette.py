@@ -39,7 +39,11 @@ INKS: Final[Mapping[str, Ink]] = MappingProxyType(
         "uplink": Ink("cyan", "▇", "▓", "="),
         "server": Ink("blue", "▇", "▚", "s"),
         "downlink": Ink("green", "▇", "▒", "-"),
-        "aggregation": Ink("red", "▇", "▞", "a"),
+        "cell": Ink("red", "▇", "▣", "c"),
+        "backhaul": Ink("red", "▇", "▤", "b"),
+        "server link": Ink("red", "▇", "▥", "l"),
+        "queue": Ink("blue", "▇", "▧", "q"),
+        "aggregation": Ink("blue", "▇", "▞", "a"),
         "waiting": Ink("bright_black", "·", "·", "."),
         "availability": Ink("bright_black", "░", "░", ":"),
     }

@@ -74,7 +74,9 @@ def _reached(rounds: Sequence[RoundRow]) -> Table:
         if goal.row is None:
             table.add_row(f"  {goal.what}", number, Text("not reached", LABEL), "")
         else:
-            table.add_row(f"  {goal.what}", number, Text(f.duration(goal.row.end_s), STRONG), str(goal.row.round))
+            table.add_row(
+                f"  {goal.what}", number, Text(f"by {f.duration(goal.row.end_s)}", STRONG), str(goal.row.round)
+            )
     return table
 
 
@@ -121,18 +123,19 @@ def _clock(label: str, value: str, style: str, whose: str) -> Text:
 
 
 def blame(info: RunInfo, summary: Mapping[str, Any], pen: Pen) -> Lines:
-    """The parts of the critical path as bars and per cent, and the devices that were last most often."""
-    parts: Mapping[str, float] = summary.get("blame") or {}
+    """The parts of the critical path with bars, per cent and who is on it most; who was last most often."""
+    parts = {name: seconds for name, seconds in (summary.get("blame") or {}).items() if seconds}
     lines: Lines = []
-    parts = {name: seconds for name, seconds in parts.items() if seconds or name != "availability"}
     names = list(parts)
     wide = max([LABEL_WIDTH + 2, *(len(name) + 2 for name in names)])
     if sum(parts.values()) > 0:
         percents = f.shares(list(parts.values()))
-        room = min(MAX_BAR, pen.width - wide - 30)
-        for name, percent in zip(names, percents, strict=True):
+        whose = [_whose(summary, name) for name in names]
+        margin = max(map(len, whose)) + 2 if any(whose) else 0
+        room = min(MAX_BAR, pen.width - wide - 30 - margin)
+        for name, percent, who in zip(names, percents, whose, strict=True):
             text = Text(no_wrap=True).append(f"{name:<{wide}}", LABEL).append(f"{percent:5.1f} %  ", STRONG)
-            text.append(f"{f.duration(parts[name]):>15}  ", LABEL)
+            text.append(f"{f.duration(parts[name]):>15}  {who:<{margin}}", LABEL)
             cells = max(round(percent / max(percents) * room), int(percent > 0))
             lines.append(text.append(pen.glyph(name) * cells, ink_of(name).style))
     slowest = summary.get("slowest") or []
@@ -141,6 +144,17 @@ def blame(info: RunInfo, summary: Mapping[str, Any], pen: Pen) -> Lines:
         value = Text.assemble(most, (f"   of {info.rounds} rounds", LABEL))
         lines.append(wrapped(f"{'last to finish':<{wide}}", value))
     return lines
+
+
+def _whose(summary: Mapping[str, Any], part: str) -> str:
+    """Who has most of a part of the path, and how much of it: a shared link by its name, else a device."""
+    shared = (summary.get("blame_links") or {}).get(part) or {}
+    devices = (summary.get("blame_devices") or {}).get(part) or {}
+    first = next(iter((shared or devices).items()), None)
+    if first is None:
+        return ""
+    name = first[0].removeprefix("cell.").replace(".", " ")
+    return f"{name} {f.percent(first[1] / summary['blame'][part], digits=0)}"
 
 
 def sizes(info: RunInfo, summary: Mapping[str, Any], traffic: Mapping[str, Traffic]) -> Lines:

@@ -86,7 +86,7 @@ def test_the_summary_answers_with_clocks_and_models_named(info, rows, summary, w
         "runs/two_phones/now-7",
     ):
         assert words in text
-    assert re.search(r"75 % of 20.00 +15.00 +40.0 s +4", text)
+    assert re.search(r"75 % of 20.00 +15.00 +by 40.0 s +4", text)
     assert re.search(r"per phone, mean +8.0 MB +2.0 MB", text)
     assert re.search(r"per phone, most +12.0 MB +2.0 MB", text)
     assert max(cell_len(line) for line in text.splitlines()) <= width
@@ -99,6 +99,15 @@ def test_the_bars_of_the_blame_sum_to_100_per_cent(info, rows, summary, parts):
     text = printed(info, rows.rounds, summary | {"blame": parts})
     section = text.split("where the virtual time went")[1].split("last to finish")[0]
     assert sum(round(10 * float(number)) for number in re.findall(r"([\d.]+) %", section)) == 1000
+
+
+def test_a_part_names_the_device_or_the_shared_link_that_has_most_of_it(info, rows, summary):
+    summary["blame"] = {"uplink": 30.0, "cell": 10.0}
+    summary["blame_devices"] = {"uplink": {"b": 22.5, "a": 7.5}, "cell": {"b": 10.0}}
+    summary["blame_links"] = {"cell": {"cell.lte-2.down": 6.2, "cell.lte-2.up": 3.8}}
+    lines = [line.split() for line in printed(info, rows.rounds, summary, 80).splitlines()]
+    assert ["uplink", "75.0", "%", "30.0", "s", "b", "75", "%"] in [line[:8] for line in lines]
+    assert ["cell", "25.0", "%", "10.0", "s", "lte-2", "down", "62", "%"] in [line[:9] for line in lines]
 
 
 def test_bars_are_in_proportion(info, rows, summary):
