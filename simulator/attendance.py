@@ -66,18 +66,19 @@ class Attendance:
         self._members: dict[str, _Member] = {}
         self._rolls: defaultdict[int, _Roll] = defaultdict(_Roll)
         self._open = self._last = 0
+        self._held = False  # the round that is open does not end with its devices
         self._expiry: asyncio.TimerHandle | None = None
-        self._opened = asyncio.Event()
+        self._opened, self._over = asyncio.Event(), asyncio.Event()
         self._average = INITIAL  # the round after which the last average was taken
         self._holds: dict[int, int] = {}  # ... and that of the global adapters a device holds; -1: none
 
-    def start(self, spawn: Spawn, *, last: int | None = None) -> None:
+    def start(self, spawn: Spawn, *, only_first: bool = False) -> None:
         """Open the first round; ``spawn`` makes the task of a device that joins in a round.
 
-        ``last`` is the last round in which devices take part; None: that of the schedule.
+        ``only_first``: devices take part in the first round only, and it does not end before it is told (`end_first`).
         """
-        self._spawn = spawn
-        self._last = self._rounds.schedule.rounds if last is None else last
+        self._spawn, self._held = spawn, only_first
+        self._last = 1 if only_first else self._rounds.schedule.rounds
         self._open_round(1)
 
     def rounds(self, me: Device, first: int) -> Iterator[int]:
@@ -101,6 +102,15 @@ class Attendance:
     def averaged(self, round: int) -> None:
         """Note that there are new global adapters."""
         self._average = round
+
+    def end_first(self, me: Actor) -> None:
+        """The first round ends with what this actor has just done; no device is waited for any more."""
+        self._held = False
+        self._close(1, me.name)
+
+    async def over(self) -> None:
+        """Wait until the last round has ended; rounds may still be to come while no device is there."""
+        await self._over.wait()
 
     async def gather(self, me: Actor, kind: Kind, round: int) -> list[Message]:
         """The messages of a round, in order of arrival, once everybody who is still in it has sent one."""
@@ -132,7 +142,7 @@ class Attendance:
         """A device's message of a round, once it is there; None if the device is gone before."""
         while True:
             roll = self._rolls.get(round)
-            if roll is None or sender.name in roll.gone:
+            if roll is None or sender.name not in roll.began or sender.name in roll.gone:
                 return None
             if sender.name in roll.received[kind]:
                 return roll.received[kind][sender.name]
@@ -171,7 +181,7 @@ class Attendance:
             self._admit(self._devices[index], number)
         if self._timeout_s is not None:
             self._expiry = asyncio.get_running_loop().call_at(now_s + self._timeout_s, self._expire, number)
-        if not roll.busy:  # those who began it early are gone already
+        if not roll.busy and not self._held:  # those who began it early are gone already
             self._close(number, next(reversed(roll.gone)))
 
     def _close(self, number: int, last: str) -> None:
@@ -183,6 +193,7 @@ class Attendance:
             self._open_round(number + 1)
         else:
             self._open = number + 1
+            self._over.set()
 
     def _admit(self, device: Device, number: int) -> None:
         assert self._spawn is not None, "started"
@@ -211,7 +222,7 @@ class Attendance:
     def _finished(self, me: Device, number: int) -> bool:
         """A device has finished a round; true if it goes on with the next one."""
         member, roll = self._members[me.name], self._rolls[number]
-        del roll.busy[me.name]
+        roll.busy.pop(me.name, None)  # a first round may have ended without it
         averaged, last = self._rounds.schedule.aggregates_after(number), number == self._last
         self._holds[me.index] = number if averaged and self.stays else -1
         stays = not last and (self.stays or not averaged) and self._presence.ready(me.index, _now_s())
@@ -221,7 +232,7 @@ class Attendance:
             self._set_leaving(member, float("inf"))
         else:
             self._part_with(member)
-        if not roll.busy and number == self._open:
+        if not roll.busy and number == self._open and not self._held:
             self._close(number, me.name)
         return stays
 
@@ -229,7 +240,7 @@ class Attendance:
         """A device goes in the middle of a round: it has left, or is given up."""
         member = self._members[name]
         number, roll = member.round, self._rolls[member.round]
-        del roll.busy[name]
+        roll.busy.pop(name, None)
         roll.gone[name] = None
         for received in roll.received.values():
             received.pop(name, None)
@@ -237,7 +248,7 @@ class Attendance:
         self._part_with(member)
         if member.task is not None:
             member.task.cancel()
-        if not roll.busy and number == self._open:
+        if not roll.busy and number == self._open and not self._held:
             self._close(number, name)
 
     def _part_with(self, member: _Member) -> None:

@@ -63,9 +63,9 @@ class Rounds:
 
     def close(self, round: int, participants: int, dropped: int, last: str, now_s: float) -> None:
         """Note that a round is over: so many began it, so many of them are gone, ``last`` was waited for last."""
+        train = _mean([loss() for loss in self._losses.pop(round, [])])  # first: steps put off are taken now
         due = self.schedule.evaluates_after(round)
         held_out = self.numerics.evaluate() if due else Loss(math.nan, 0)
-        train = _mean([loss() for loss in self._losses.pop(round, [])])
         for loss, what in ((train, "training"), (held_out, "validation")):
             if loss.positions and not math.isfinite(loss.mean):
                 raise RunFailed(

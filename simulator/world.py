@@ -37,6 +37,7 @@ from simulator.serving import Serving
 from simulator.training.counts import sample_counts
 from simulator.transport import SimulatedTransport
 from simulator.workload import SplitWorkload, aggregation_work, server_work, shape_of
+from simulator.workload.memory import FLOAT_BYTES
 
 MOST_AT_ONCE: Final = 100_000
 MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
@@ -74,11 +75,21 @@ def check_feasible(scenario: Scenario) -> None:
     }
     server = scenario.find_profile(scenario.server.profile)
     largest = max((each.server_memory for each in costs.values()), key=lambda need: sum(need.values()))
-    check_fleet([Demand(name="server", profile=server, need=largest)])
+    check_fleet(
+        [Demand(name="server", profile=server, need=largest | _copies(scenario, at_once, list(costs.values())))]
+    )
     for group, each in costs.items():  # asks for every figure, now rather than in the middle of the run
         Machine(scenario.profile_of(group)).seconds(each.client_forward + each.client_backward)
     Machine(server).seconds(server_work(list(costs.values())))
     Machine(scenario.find_profile(scenario.aggregator.profile)).seconds(aggregation_work(list(costs.values())))
+
+
+def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) -> dict[str, int]:
+    """Bytes of the server's further copies of its adapters, each with gradients and two moments."""
+    if not scenario.traits.copies:
+        return {}
+    largest = max(each.parameter_counts.server for each in costs)
+    return {"copies of adapters": 4 * FLOAT_BYTES * (at_once - 1) * largest}
 
 
 def _check_data(scenario: Scenario) -> None:

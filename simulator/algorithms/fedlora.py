@@ -45,7 +45,8 @@ async def device(me: Device, job: Job, first: int) -> None:
 
 
 async def train(job: Job) -> None:
-    """Run all parties to the end of the last round."""
+    """Run all parties to the end of the last round; nobody but the devices is busy in a round without an average."""
     async with asyncio.TaskGroup() as parties:
         parties.create_task(aggregator(job.aggregator, job), name=job.aggregator.name)
+        parties.create_task(job.attendance.over(), name="rounds")
         job.attendance.start(lambda each, first: parties.create_task(device(each, job, first), name=each.name))

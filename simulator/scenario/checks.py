@@ -82,7 +82,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
     yield from _machines(scenario, base_folder)
-    yield from _queue(scenario)
+    yield from _of_algorithms(scenario)
     yield from _fleet(scenario)
     if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
         yield ("data", "path"), "missing: source 'e2e' needs a folder with train and valid files, or a file"
@@ -254,15 +254,21 @@ def _machines(scenario: Lenient, base_folder: Path) -> Iterator[Unmet]:
             yield (*place, "profile"), device.unknown(*missing)
 
 
-def _queue(scenario: Lenient) -> Iterator[Unmet]:
-    """Settings of a queue that the algorithm does not have."""
-    if scenario.read(to_text, "algorithm", default="splitlora") == "splitlora-queued":
-        return
+def _of_algorithms(scenario: Lenient) -> Iterator[Unmet]:
+    """Settings that the scenario's algorithm does not read, or cannot do."""
+    algorithm = scenario.read(to_text, "algorithm", default="splitlora")
     window_s = scenario.read(quantity(DURATION), "server", "window", default=0.0)
     queue = scenario.read(to_text, "server", "queue", default="fifo")
-    for key, unset in (("queue", queue in (None, "fifo")), ("window", not window_s)):
-        if not unset:
-            yield ("server", key), "is read only with algorithm: splitlora-queued"
+    steps = scenario.read(to_text, "training", "server_steps", default="one")
+    for path, of, unset in (
+        (("server", "queue"), "splitlora-queued", queue in (None, "fifo")),
+        (("server", "window"), "splitlora-queued", not window_s),
+        (("training", "server_steps"), "splitlora", steps in (None, "one")),
+    ):
+        if not unset and algorithm != of:
+            yield path, f"is read only with algorithm: {of}"
+    if algorithm == "centralized" and scenario.read(to_whole, "training", "participants") is not None:
+        yield ("training", "participants"), "must be null with algorithm: centralized, which collects everybody's data"
 
 
 def _group_names(scenario: Lenient) -> Iterator[Unmet]:
