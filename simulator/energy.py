@@ -146,7 +146,7 @@ class Meter:
         self._devices = {each.name: _Used(each) for each in devices}
         self._others = {each.name: _Used(each) for each in others}
         self._of_round: defaultdict[int, float] = defaultdict(float)
-        self._present: defaultdict[int, set[str]] = defaultdict(set)
+        self._present: defaultdict[int, dict[str, None]] = defaultdict(dict)  # ordered: sums must not depend on hashes
 
     def compute(self, row: ComputeRow) -> float:
         """Joules of a computation; nan if its actor's power is unknown."""
@@ -184,7 +184,8 @@ class Meter:
         energy_j = figures.radio.awake_j(used.awake.add(row.queued_s, end_s + figures.radio.tail_s))
         if row.outcome != "delivered":
             return energy_j
-        return energy_j + figures.radio.bytes_j(**{"up_bytes" if up else "down_bytes": row.size_bytes})
+        up_bytes, down_bytes = (row.size_bytes, 0) if up else (0, row.size_bytes)
+        return energy_j + figures.radio.bytes_j(up_bytes=up_bytes, down_bytes=down_bytes)
 
     def round(self, row: RoundRow) -> float:
         """Joules of a round: of its rows, and of its devices' rest while it lasted. Devices only."""
@@ -222,9 +223,10 @@ class Meter:
 
     def _device(self, name: str) -> _Used | None:
         """What a device has used; None for whoever is no device."""
-        if name not in self._devices and (consumer := self._find(name)) is not None:
-            self._devices[name] = _Used(consumer)
-        return self._devices.get(name)
+        used = self._devices.get(name)
+        if used is None and (consumer := self._find(name)) is not None:
+            used = self._devices[name] = _Used(consumer)
+        return used
 
     def rows(self) -> list[DeviceRow]:
         """What every device has used so far, in the order of the fleet."""
@@ -264,7 +266,7 @@ class Meter:
 
     def _count(self, round: int, device: str, energy_j: float) -> None:
         self._of_round[round] += energy_j
-        self._present[round].add(device)
+        self._present[round][device] = None
 
 
 def _parts(members: Iterable[_Used]) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -143,7 +143,7 @@ class Record:
 
     def message(self, row: MessageRow) -> None:
         """Note a message; bytes are counted when delivered."""
-        priced = row._replace(energy_j=self.meter.message(row)) if self.meter else row
+        priced = MessageRow(*row[:-1], self.meter.message(row)) if self.meter else row
         self.messages.append(priced)
         if row.outcome == "delivered":
             self.bytes_by_kind[row.kind] += row.size_bytes
@@ -153,31 +153,36 @@ class Record:
             before = self.bytes_of_round[row.round]
             self.bytes_of_round[row.round] = (before[0] + up, before[1] + down)
         self._note("m", *row[1:-1])
-        self._tell(lambda observer: observer.on_message(priced))
+        for observer in self.observers:
+            observer.on_message(priced)
 
     def compute(self, row: ComputeRow) -> None:
         """Note a computation."""
-        priced = row._replace(energy_j=self.meter.compute(row)) if self.meter else row
+        priced = ComputeRow(*row[:-1], self.meter.compute(row)) if self.meter else row
         self.computes.append(priced)
         self._note("c", *row[:-1])
-        self._tell(lambda observer: observer.on_compute(priced))
+        for observer in self.observers:
+            observer.on_compute(priced)
 
     def round(self, row: RoundRow) -> None:
         """Note a finished round. Its losses stay out of the trace hash."""
-        priced = row._replace(energy_j=self.meter.round(row)) if self.meter else row
+        priced = RoundRow(*row[:-1], self.meter.round(row)) if self.meter else row
         self.rounds.append(priced)
         self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
-        self._tell(lambda observer: observer.on_round(priced))
+        for observer in self.observers:
+            observer.on_round(priced)
 
     def wait(self, row: WaitRow) -> None:
         """Note that a round waits for somebody to be available; told when it begins to wait."""
         self.waits.append(row)
         self._note("w", *row)
-        self._tell(lambda observer: observer.on_wait(row))
+        for observer in self.observers:
+            observer.on_wait(row)
 
     def phase(self, what: str) -> None:
         """Tell the observers what is being set up."""
-        self._tell(lambda observer: observer.on_phase(what))
+        for observer in self.observers:
+            observer.on_phase(what)
 
     @property
     def trace_hash(self) -> str:
@@ -185,9 +190,5 @@ class Record:
         return self._digest.hexdigest()
 
     def _note(self, *values: object) -> None:
-        text = "|".join(value.hex() if isinstance(value, float) else str(value) for value in values)
+        text = "|".join([value.hex() if isinstance(value, float) else str(value) for value in values])
         self._digest.update(text.encode() + b"\n")
-
-    def _tell(self, call: Callable[[Observer], None]) -> None:
-        for observer in self.observers:
-            call(observer)
