@@ -147,7 +147,7 @@ class SplitWorkload:
             self.shape, self.lora, split=self.split, batch=self.batch, tokens=self.tokens, storage=self._server_storage
         )
 
-    @property
+    @cached_property
     def parameter_counts(self) -> ParameterCounts:
         """Adapter parameters of the device and of the server."""
         block = self.lora.block_parameters(self.shape)
@@ -183,7 +183,7 @@ class SplitWorkload:
         embedded = 2 * self.storage.element_bytes * self.positions * self.shape.width
         return _Traffic(self._weights(self.split), embedded + self._saved(self.split))
 
-    @property
+    @cached_property
     def _server_traffic(self) -> _Traffic:
         head = self.storage.element_bytes * self.shape.vocab_size * self.shape.width
         logits = self.storage.element_bytes * self._head_positions * self.shape.vocab_size
