@@ -13,8 +13,9 @@ Not modelled: threads, executors, sockets, pipes, subprocesses and signal handle
 thread looks like idleness), and the wall-clock time of callbacks, which is zero here. Two things the loop cannot know:
 a task that spins on ``asyncio.sleep(0)`` stops the clock for ever, and a SimPy event nobody waits for still moves it.
 
-The loop extends asyncio's own base class through four private names that have stayed the same since Python 3.4:
-``_run_once``, ``_ready``, ``_stopping``, ``_write_to_self``. Debug mode does not trace timers.
+The loop extends asyncio's own base class through six private names that have stayed the same since Python 3.4:
+``_run_once``, ``_ready``, ``_stopping``, ``_write_to_self``, ``_debug``, ``_check_closed``. Debug mode does not trace
+timers.
 """
 
 import asyncio
@@ -28,17 +29,18 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from types import FrameType
-from typing import Any, ClassVar, Final, Generic, Never, TypeVar, TypeVarTuple
+from typing import Any, Final, Generic, Never, TypeVar, TypeVarTuple
 
 import simpy
 from simpy.events import NORMAL
+
+from simulator.handles import RING, Soon, Task, Timer
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _COMPACT_ABOVE: Final = 64  # cancelled timers; fewer cost less than sorting the queue again
 _NAMES_SHOWN: Final = 12  # waiting actors in an error message
-_RING: Final = (asyncio.TimerHandle._run,)  # the SimPy callbacks of every armed timer
 
 
 class Stalled(RuntimeError):  # noqa: N818 - like its kinds below, named for what happened
@@ -115,51 +117,6 @@ class Mailbox(Generic[T]):
                 return
 
 
-class _Timer(asyncio.TimerHandle):
-    """A timer that is its own SimPy event: when SimPy processes it, it runs its callback.
-
-    SimPy looks at ``_ok`` and ``callbacks``; the latter is None unless the timer stands in SimPy's queue. The base
-    constructor, half of whose work is for debug mode, is left out for speed.
-    """
-
-    __slots__ = ("callbacks",)
-
-    _ok: ClassVar = True
-    _repr: ClassVar = None
-    _source_traceback: ClassVar = None
-    _loop: "VirtualLoop"
-
-    def __init__(self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
-        self._when = when_s
-        self._callback: Callable[..., object] | None = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
-        self.callbacks: tuple[Callable[[asyncio.Handle], None]] | None = None
-
-    def cancel(self) -> None:
-        """Take the timer back: it lets go of its callback, moves no time and delays no deadlock."""
-        if not self._cancelled:
-            self._cancelled = True
-            self._callback = None
-            self._args = ()
-            if self.callbacks is not None:
-                self._loop._timer_was_cancelled()
-
-
-class Task(asyncio.Task[T]):
-    """A task whose hash is its serial number: asyncio cancels a `TaskGroup` in the order of a set, here a fixed one."""
-
-    __slots__ = ("_serial",)
-
-    def __init__(self, loop: Any, coro: Any, **options: Any) -> None:  # noqa: ANN401 - as each Python's task factories
-        self._serial: int = next(loop._serials)
-        super().__init__(coro, loop=loop, **options)
-
-    def __hash__(self) -> int:
-        return self._serial
-
-
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop whose time is that of its own SimPy environment, ``env``.
 
@@ -169,6 +126,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     whose outcome nobody takes, ends the run with that exception. Raises ValueError for times that make no sense.
     """
 
+    _check_closed: Callable[[], None]
+    _debug: bool
     _ready: deque[asyncio.Handle]
     _stopping: bool
 
@@ -201,12 +160,41 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """
         if not when > -math.inf:
             raise ValueError(f"a timer needs a time or a delay in seconds, got {when}")
-        timer = _Timer(when, callback, args, copy_context() if context is None else context)
+        timer = Timer(when, callback, args, copy_context() if context is None else context)
         timer._loop = self
         if when != math.inf:
-            timer.callbacks = _RING
+            timer.callbacks = RING
             heappush(self._queue, (max(when, self.env._now), NORMAL, next(self.env._eid), timer))
         return timer
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run *callback* at this instant, after all that were called soon before it."""
+        if self._debug:
+            return super().call_soon(callback, *args, context=context)
+        self._check_closed()
+        handle = Soon(callback, args, copy_context() if context is None else context)
+        handle._loop = self
+        self._ready.append(handle)
+        return handle
+
+    def jump(self, when_s: float) -> bool:
+        """Move the clock to *when_s* if nothing else happens before or at that time; False, and no move, if it does.
+
+        For whoever would arm a timer and be the next to be called: a chain of events of one party needs no timers.
+        """
+        if self._ready or self._stopping or not when_s <= self._horizon_s or when_s == math.inf:
+            return False
+        queue = self._queue
+        while queue and queue[0][0] <= when_s:
+            event = queue[0][3]
+            if event.__class__ is not Timer or not event._cancelled:
+                return False
+            heappop(queue)
+            self._num_cancelled -= 1
+        self.env._now = max(when_s, self.env._now)
+        return True
 
     async def wait_event(self, event: simpy.Event, what: str = "") -> object:
         """Wait for a SimPy *event* of ``env``; return its value or raise what it failed with.
@@ -266,23 +254,30 @@ class VirtualLoop(asyncio.BaseEventLoop):
         queue = self._queue
         while queue:
             when_s, _, _, event = queue[0]
-            if event.__class__ is _Timer and event._cancelled:
+            ours = event.__class__ is Timer
+            if ours and event._cancelled:
                 heappop(queue)
                 self._num_cancelled -= 1
-            elif when_s <= self._horizon_s:
-                self.env.step()
-                return
-            else:
+            elif when_s > self._horizon_s:
                 if self.env.now < self._horizon_s:
                     self.env.run(until=self._horizon_s)
                 raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
+            elif ours:  # as `Environment.step` does it, for what we know it to be
+                heappop(queue)
+                self.env._now = when_s
+                event.callbacks = None
+                event._run()
+                return
+            else:
+                self.env.step()
+                return
         raise Deadlock("no timer is armed", self.env.now, _waiting(self))
 
-    def _timer_was_cancelled(self) -> None:
+    def timer_was_cancelled(self) -> None:
         """Count it; rebuild the queue without the cancelled timers once they are the larger half."""
         self._num_cancelled += 1
         if self._num_cancelled > _COMPACT_ABOVE and 2 * self._num_cancelled > len(self._queue):
-            self._queue[:] = [entry for entry in self._queue if not (type(entry[3]) is _Timer and entry[3]._cancelled)]
+            self._queue[:] = [entry for entry in self._queue if not (type(entry[3]) is Timer and entry[3]._cancelled)]
             heapify(self._queue)
             self._num_cancelled = 0
 
@@ -316,6 +311,12 @@ def run(
     finally:
         loop.close()
     return result
+
+
+def jump(when_s: float) -> bool:
+    """On a running `VirtualLoop` what `VirtualLoop.jump` does; False on any other loop, whose time nobody can move."""
+    loop = asyncio.get_running_loop()
+    return isinstance(loop, VirtualLoop) and loop.jump(when_s)
 
 
 def now() -> float:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from netmodels.network import Completion, Network
 from netmodels.topology import Topology
-from simulator.clock import Mailbox
+from simulator.clock import Mailbox, jump
 from simulator.messages import Kind, Message
 from simulator.record import MessageRow, Outcome, Record
 
@@ -47,8 +46,7 @@ class Transport(Protocol):
         """The device has gone: its connections break at this instant."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaving:
+class _Leaving(NamedTuple):
     """A message whose bits are still leaving."""
 
     id: int
@@ -158,12 +156,16 @@ class SimulatedTransport:
             self._timer = asyncio.get_running_loop().call_at(when_s, self._advance)
 
     def _advance(self) -> None:
+        """Play the network on, from event to event as long as nobody else acts in between."""
         loop = asyncio.get_running_loop()
-        for completion in self._network.advance(loop.time()):
-            leaving = self._leaving.pop(completion.flow_id)
-            if not leaving.left.done():
-                leaving.left.set_result(None)
-            loop.call_at(completion.delivered_s, self._deliver, leaving, completion)
+        on = True
+        while on:
+            for completion in self._network.advance(loop.time()):
+                leaving = self._leaving.pop(completion.flow_id)
+                if not leaving.left.done():
+                    leaving.left.set_result(None)
+                loop.call_at(completion.delivered_s, self._deliver, leaving, completion)
+            on = jump(self._network.next_event_s())
         self._rearm()
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:

@@ -15,7 +15,8 @@ TORCH = {"torch", "transformers", "peft", "tokenizers", "safetensors"}
 
 # A module may import what stands in its own line or in a line above it. "simulator" alone is the package's top.
 LAYERS = [
-    ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.sequences", "simulator.failure"],
+    ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.handles", "simulator.sequences",
+     "simulator.failure"],
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],

@@ -201,6 +201,70 @@ def test_shuffled_ties_permute_one_instant_by_seed_and_leave_times_alone():
     assert sorted(shuffled) == sorted(plain)
 
 
+# Jumps
+
+
+def chain(log, times_s, *, jumps):
+    """A party that does something at each of the times: with a timer for each, or with jumps where nobody else acts."""
+    loop, dates = asyncio.get_running_loop(), iter(times_s)
+
+    def act():
+        log.append((now(), "chain"))
+        when_s = next(dates, None)
+        while jumps and when_s is not None and clock.jump(when_s):
+            log.append((now(), "chain"))
+            when_s = next(dates, None)
+        if when_s is not None:
+            loop.call_at(when_s, act)
+
+    loop.call_soon(act)
+
+
+@given(
+    st.lists(st.integers(0, 40), max_size=20).map(sorted),
+    st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4),
+)
+def test_who_jumps_where_it_can_acts_as_one_with_a_timer_for_each_date(dates, others):
+    def play(jumps):
+        async def main():
+            log = []
+            async with asyncio.TaskGroup() as group:
+                for number, delays_s in enumerate(others):
+                    group.create_task(sleeper(log, f"sleeper {number}", *delays_s))
+                chain(log, dates, jumps=jumps)
+                await asyncio.sleep(50)
+            return log
+
+        return clock.run(main())
+
+    assert play(jumps=True) == play(jumps=False)
+
+
+def test_the_clock_jumps_over_timers_that_were_cancelled_and_over_no_other():
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_at(1.0, print).cancel()
+        loop.call_at(3.0, loop.call_soon, int)
+        assert clock.jump(2.0)
+        assert now() == 2.0
+        assert not clock.jump(3.0), "somebody else is due at that instant, and came first"
+        loop.call_soon(int)
+        assert not clock.jump(2.5), "somebody else is to act now"
+        await asyncio.sleep(2.0)
+        assert not clock.jump(11.0), "beyond the horizon"
+        assert not clock.jump(math.inf)
+        return now()
+
+    assert clock.run(main(), horizon_s=10.0) == 4.0
+
+
+def test_nobody_jumps_on_an_ordinary_loop():
+    async def main():
+        return clock.jump(asyncio.get_running_loop().time() + 1)
+
+    assert asyncio.run(main()) is False
+
+
 # Cancellation
 
 
