@@ -51,8 +51,8 @@ def one_each(folder: Path, suffixes: Sequence[str], devices: int) -> list[Path]:
     if len(files) != devices:
         some = ", ".join(path.name for path in files[:6]) + (", ..." if len(files) > 6 else "")
         raise ValueError(
-            f"data.partition files: {folder} has {len(files)} files for {devices} device{'s' * (devices != 1)}, each of "
-            f"which needs one ({some or 'none that ends in ' + ', '.join(suffixes)}); names that begin with "
+            f"data.partition files: {folder} has {len(files)} files for {devices} device{'s' * (devices != 1)}, each "
+            f"of which needs one ({some or 'none that ends in ' + ', '.join(suffixes)}); names that begin with "
             f"{', '.join(APART)} do not count"
         )
     return files
