@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -42,6 +42,9 @@ from simulator.workload.memory import FLOAT_BYTES
 MOST_AT_ONCE: Final = 100_000
 MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
 ANY_SIZE: Final = ("iid", "dirichlet", "quantity")  # partitions that need not see all examples at once
+
+Learner = Callable[[Scenario, fleet.Fleet, Callable[[str], None]], tuple[Numerics, Sequence[float]]]
+"""Makes the numerics of a run, and each device's weight in an average; it is told whom to tell what it is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,35 @@ def _check_data(scenario: Scenario) -> None:
             )
 
 
-def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Observer] = ()) -> Outcome:
-    """Run a scenario to its last round.
+def trained(
+    scenario: Scenario, everybody: fleet.Fleet, phase: Callable[[str], None]
+) -> tuple[Numerics, Sequence[float]]:
+    """Real training. Raises ValueError for data or a model that cannot be used."""
+    _check_data(scenario)
+    phase("loading torch")
+    from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
+
+    built = build(scenario, trained_splits(scenario, everybody), everybody.ranks, phase)
+    phase("evaluating the model before training")
+    return built.engine, built.weights
+
+
+def untrained(
+    scenario: Scenario, everybody: fleet.Fleet, phase: Callable[[str], None]
+) -> tuple[Numerics, Sequence[float]]:
+    """The same messages, no training."""
+    numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
+    return numerics, [1.0] * len(everybody)
+
+
+def run(
+    scenario: Scenario,
+    *,
+    timing_only: bool = False,
+    observers: Sequence[Observer] = (),
+    learner: Learner = trained,
+) -> Outcome:
+    """Run a scenario to its last round; ``learner`` makes the numerics, unless it is only about the times.
 
     Raises ValueError for what a user can mend (memory, data, model), `clock.Deadlock` or `clock.HorizonReached` when
     the simulation cannot finish.
@@ -119,17 +149,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, observers: Sequence[Ob
     left_out = scenario.fleet_size - len(everybody)
     meter = meter_of(scenario, everybody)
     record = Record(observers, meter)
-    if timing_only:
-        numerics: Numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
-        weights: Sequence[float] = [1.0] * len(everybody)
-    else:
-        _check_data(scenario)
-        record.phase("loading torch")
-        from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
-
-        built = build(scenario, trained_splits(scenario, everybody), everybody.ranks, record.phase)
-        numerics, weights = built.engine, built.weights
-        record.phase("evaluating the model before training")
+    numerics, weights = (untrained if timing_only else learner)(scenario, everybody, record.phase)
     job, routes = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
     clock.run(_train(scenario, job), horizon_s=scenario.horizon)

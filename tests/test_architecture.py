@@ -26,6 +26,7 @@ LAYERS = [
     ["simulator.energy", "simulator.batteries"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
+    ["simulator.whatif.tape"],
     ["simulator.session", "simulator.checking"],
     ["simulator.whatif"],
     ["cli"],

@@ -1,1 +1,1 @@
-"""What if: studies of many variants, and finished runs side by side."""
+"""What if: studies of many variants, finished runs retimed without training again, and runs side by side."""

@@ -1,0 +1,96 @@
+"""A retimed run is the run that real training with those settings gives: times, losses, trace hash."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from simulator import world
+from simulator.algorithms import ALGORITHMS
+from simulator.whatif.retime import Diverged, retime_scenario
+
+CHANGES: dict[str, list[str]] = {
+    "links": ["network.access.lte.up=2 Mbit/s", "network.cells.tower.capacity=3 Mbit/s"],
+    "latency": ["network.access.wifi.latency=400 ms"],
+    "devices": ["devices.0.profile=phone-mid", "devices.2.profile=raspberry-pi-5", "devices.1.jitter=0.4"],
+    "server": ["server.profile=laptop", "server.speed=0.3", "server.count=2"],
+    "aggregator": ["aggregator.profile=raspberry-pi-4"],
+    "pure": ["network.model=pure"],
+    "weighed as itself": ["model.timed_as=null"],
+    "availability": [  # all come at six and stay: the first round opens later
+        "availability={late: {charging: {start: 6 h, end: 5 h}}}", "starts_at=5 h",
+        *(f"devices.{group}.availability=late" for group in range(3)),
+    ],
+}  # fmt: skip
+QUICK = ("training.rounds=3", "training.aggregate_every=2", "data.validation_samples=8")
+FIRST_COME = "splitlora-queued"  # the order in which batches come decides what is learned
+
+
+def rows(outcome: world.Outcome) -> list[tuple[object, ...]]:
+    """The rounds with every bit of their losses and times; nan is equal to nan in a text."""
+    return [tuple(map(repr, row)) for row in outcome.record.rounds]
+
+
+def assert_exact(trained, scenario_of, settings: tuple[str, ...], changes: list[str]) -> None:
+    """Retimed with these changes and trained anew with them are one and the same."""
+    before, tape = trained(*settings)
+    real, _ = trained(*settings, *changes)
+    retimed = retime_scenario(scenario_of(*settings, *changes), tape)
+    assert retimed.summary["trace_hash"] == real.summary["trace_hash"] != before.summary["trace_hash"]
+    assert rows(retimed) == rows(real)
+    assert retimed.summary["perplexity"] == real.summary["perplexity"] == before.summary["perplexity"]
+    assert retimed.summary["blame"] == real.summary["blame"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_retimed_run_is_the_run_that_training_would_have_been(change, trained, scenario_of):
+    assert_exact(trained, scenario_of, QUICK, CHANGES[change])
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - {FIRST_COME, "splitlora"}))
+def test_whatever_the_synchronous_algorithm_a_retimed_run_is_exact(algorithm, trained, scenario_of):
+    """Links, devices, machines, the network's model and availability, all changed at once."""
+    assert_exact(trained, scenario_of, (f"algorithm={algorithm}", *QUICK), [*chain(*CHANGES.values())])
+
+
+@pytest.mark.parametrize("change", ["aggregator", "server"])
+def test_a_queue_that_keeps_its_order_is_retimed_exactly(change, trained, scenario_of):
+    settings = (f"algorithm={FIRST_COME}", *QUICK, "server.queue=device", "server.window=20 s")
+    assert_exact(trained, scenario_of, settings, CHANGES[change])
+
+
+def test_a_device_that_is_given_up_stops_the_replay_at_the_first_evaluation_without_it(trained, scenario_of):
+    before, tape = trained(*QUICK)
+    first = before.record.rounds[1]
+    late = f"training.timeout={first.end_s - 0.001:.6f} s"
+    with pytest.raises(Diverged, match=f"^round 1: the evaluation is without {first.slowest}, which the recorded run"):
+        retime_scenario(scenario_of(*QUICK, late), tape)
+
+
+def test_a_device_that_is_given_up_is_told_by_its_last_act_where_nobody_evaluates(trained, scenario_of):
+    """Its update of round 1 is lost; the step of round 2 has the same devices, and is where that is felt first."""
+    settings = (*QUICK, "training.evaluate_every=3")
+    before, tape = trained(*settings)
+    first = before.record.rounds[1]
+    late = f"training.timeout={first.end_s - 0.001:.6f} s"
+    with pytest.raises(Diverged) as told:
+        retime_scenario(scenario_of(*settings, late), tape)
+    who = first.slowest
+    assert str(told.value) == (
+        f"round 2: the server's step is on other adapters: {who} left in round 1; "
+        f"in the recorded run it had its gradients back in round 1"
+    )
+
+
+def test_a_queue_in_another_order_stops_the_replay(trained, scenario_of):
+    settings = (f"algorithm={FIRST_COME}", *QUICK)
+    _, tape = trained(*settings)
+    with pytest.raises(Diverged, match=r"round 1: the server's step is with .* where the recorded run had "):
+        retime_scenario(scenario_of(*settings, "network.access.wifi.up=100 kbit/s"), tape)
+
+
+def test_a_tape_of_other_training_is_refused_before_anything_runs(trained, scenario_of):
+    _, tape = trained(*QUICK)
+    with pytest.raises(ValueError, match="the tape is that of other training"):
+        retime_scenario(scenario_of(*QUICK, "training.learning_rate=1e-4"), tape)
