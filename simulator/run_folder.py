@@ -39,6 +39,7 @@ ROUNDS: Final = "rounds.csv"
 MESSAGES: Final = "messages.parquet"
 COMPUTE: Final = "compute.parquet"
 DEVICES: Final = "devices.csv"
+TAPE: Final = "tape.msgpack"
 SUMMARY: Final = "summary.json"
 ADAPTER: Final = "adapter"
 ADAPTERS: Final = "adapters"
@@ -123,6 +124,10 @@ class RunFolder:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             self._replace(f"{folder}/{name}", data)
+
+    def write_tape(self, data: bytes) -> None:
+        """Write what the run has computed, as `simulator.numerics.tape` packs it."""
+        self._replace(TAPE, data)
 
     def write_summary(self, mapping: Mapping[str, object]) -> None:
         """Write the summary, last of all: with it the run is finished."""

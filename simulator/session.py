@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from simulator import links, world
 from simulator.clock import HorizonReached, Stalled
 from simulator.failure import Interrupted, RunFailed
 from simulator.fitting import placements
+from simulator.numerics.tape import Diverged, Tape
+from simulator.record import Observer
 from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
 from simulator.scenario import Scenario, Server, dump, load
 from simulator.views.choose import choose_view
@@ -21,6 +24,22 @@ from simulator.views.format import duration
 from simulator.views.info import Group, RunInfo
 from simulator.views.summary import print_summary
 from simulator.views.tally import traffic
+from simulator.whatif.tape import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What fills a run's folder: ``simulate`` runs the scenario, the rest says what kind of run it is.
+
+    ``tape`` has what it has computed, afterwards; ``also`` is added to summary.json; ``again`` is what follows
+    "splitwire" on the command line that does the same from a resolved scenario.
+    """
+
+    simulate: Callable[[Sequence[Observer]], world.Outcome]
+    timing_only: bool
+    tape: Callable[[], Tape] | None
+    again: Callable[[Path], str]
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run(
@@ -37,8 +56,20 @@ def run(
     results cannot be written.
     """
     scenario = load(path, overrides)
+    recorder = Recorder()
+    work = Work(
+        lambda observers: world.run(scenario, timing_only=timing_only, observers=observers, learner=recorder),
+        timing_only,
+        None if timing_only else lambda: recorder.tape,
+        lambda resolved: f"run {resolved}{' --timing-only' if timing_only else ''}",
+    )
+    return perform(scenario, work, out=out, quiet=quiet)
+
+
+def perform(scenario: Scenario, work: Work, *, out: Path | None, quiet: bool) -> dict[str, Any]:
+    """Do the work, with a view on the terminal and its results in a folder; see `run`."""
     world.check_feasible(scenario)
-    info = describe(scenario, timing_only=timing_only)
+    info = describe(scenario, timing_only=work.timing_only)
     folder = RunFolder.create(out or default_path(scenario.name, scenario.seed, datetime.now(UTC)))
     folder.write_scenario(dump(scenario))
     started = datetime.now(UTC)
@@ -51,31 +82,45 @@ def run(
     write_manifest()
     console = Console()
     with choose_view(info, console, silent=quiet) as view:
-        try:
-            outcome = world.run(scenario, timing_only=timing_only, observers=[view, FolderObserver(folder)])
-        except (Stalled, RunFailed, MemoryError) as error:
-            raise RunFailed(
-                f"{_reason(error, scenario)}\nreproduce: {_again(folder, timing_only=timing_only)}"
-            ) from error
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; the rounds so far are in {folder.path}") from None
-        except ValueError as error:
-            if folder.has_rounds:
-                raise RunFailed(f"{error}\nreproduce: {_again(folder, timing_only=timing_only)}") from error
-            folder.discard()  # a model or data that cannot be used: nothing has run
-            raise
+        outcome = _outcome(scenario, work, folder, view)
     write_manifest()  # once more: by now it is known which torch was used
-    folder.write_tables(outcome.record.messages, outcome.record.computes)
-    folder.write_devices(outcome.devices)
-    folder.write_adapter(outcome.adapter)
-    for device, files in outcome.device_adapters:
-        folder.write_adapter(files, device=device)
-    summary = {**outcome.summary, "timing_only": timing_only, "folder": str(folder.path)}
+    _write_results(folder, outcome, work)
+    summary = {**outcome.summary, "timing_only": work.timing_only, "folder": str(folder.path), **work.also}
     folder.write_summary(summary)
     if not quiet:
         record = outcome.record
         print_summary(console, info, record.rounds, summary, traffic=traffic(record.messages))
     return summary
+
+
+def _outcome(scenario: Scenario, work: Work, folder: RunFolder, view: Observer) -> world.Outcome:
+    """Run the scenario; whatever stops it is told as a user meets it."""
+    try:
+        return work.simulate([view, FolderObserver(folder)])
+    except Diverged:
+        folder.discard()  # half a replay answers nothing
+        raise
+    except (Stalled, RunFailed, MemoryError) as error:
+        again = f"splitwire {work.again(folder.path / SCENARIO)}"
+        raise RunFailed(f"{_reason(error, scenario)}\nreproduce: {again}") from error
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the rounds so far are in {folder.path}") from None
+    except ValueError as error:
+        if folder.has_rounds:
+            again = f"splitwire {work.again(folder.path / SCENARIO)}"
+            raise RunFailed(f"{error}\nreproduce: {again}") from error
+        folder.discard()  # a model or data that cannot be used: nothing has run
+        raise
+
+
+def _write_results(folder: RunFolder, outcome: world.Outcome, work: Work) -> None:
+    folder.write_tables(outcome.record.messages, outcome.record.computes)
+    folder.write_devices(outcome.devices)
+    folder.write_adapter(outcome.adapter)
+    for device, files in outcome.device_adapters:
+        folder.write_adapter(files, device=device)
+    if work.tape is not None:
+        folder.write_tape(work.tape().to_bytes())
 
 
 def _reason(error: BaseException, scenario: Scenario) -> str:
@@ -84,11 +129,6 @@ def _reason(error: BaseException, scenario: Scenario) -> str:
     if isinstance(error, HorizonReached):
         return f"the horizon of {duration(scenario.horizon)} was reached before the last round; raise horizon ({error})"
     return f"nobody can go on: {error}" if isinstance(error, Stalled) else str(error)
-
-
-def _again(folder: RunFolder, *, timing_only: bool) -> str:
-    """The command that runs the very same scenario once more."""
-    return f"splitwire run {folder.path / SCENARIO}{' --timing-only' if timing_only else ''}"
 
 
 def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
