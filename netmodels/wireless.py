@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netmodels.capacity import Capacity, Constant
 from netmodels.sampled import Sampled, generator
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 LEAST_DISTANCE_M: Final = 35.0
 _NOISE_DBM_PER_HZ: Final = -174.0  # thermal noise at 290 K
@@ -36,8 +38,8 @@ class Direction:
     efficiency: float  # share of Shannon's bound
     most_bits_per_s_per_hz: float  # the highest modulation and coding
 
-    def snr_db(self, loss_db: float, bandwidth_hz: float) -> float:
-        """Mean signal-to-noise ratio over a channel that loses `loss_db` between the antennas."""
+    def snr_db(self, loss_db: Number, bandwidth_hz: float) -> Number:
+        """Mean signal-to-noise ratio over a channel, or channels, that lose `loss_db` between the antennas."""
         noise_dbm = _NOISE_DBM_PER_HZ + 10 * math.log10(bandwidth_hz) + self.noise_figure_db
         return self.sent_dbm + ANTENNA_GAIN_DB - loss_db - noise_dbm
 
@@ -57,6 +59,11 @@ def path_loss_db(distance_m: float) -> float:
     if not 0 <= distance_m < math.inf:
         raise ValueError(f"a distance must be finite and >= 0 m, got {distance_m!r}")
     return 128.1 + 37.6 * math.log10(max(distance_m, LEAST_DISTANCE_M) / 1e3)
+
+
+def path_losses_db(distances_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`path_loss_db` of many distances, equal to it but for rounding."""
+    return 128.1 + 37.6 * np.log10(np.maximum(distances_m, LEAST_DISTANCE_M) / 1e3)
 
 
 def distances_m(ranks: NDArray[np.float64], radius_m: float) -> NDArray[np.float64]:

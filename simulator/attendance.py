@@ -5,11 +5,16 @@ does: its connections break, its update is lost, and it may come back when the n
 one before has ended, with those who stay and with those who are available just then; if nobody is, it opens when the
 next device is. It ends when everybody in it has finished or is gone. A device that has finished need not wait for the
 others: it goes on with the next round before that is open.
+
+Whom a round waits for is a rule (`policies`) about its barrier: the kind of message that comes first in it. As soon as
+the rule has waited long enough, whoever has not sent one is given up: it goes, as if it had left, and counts as late.
+The rule is asked while a round is open and, once the round is past its barrier, not again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +22,7 @@ from typing import Final
 
 from simulator.actors import Actor, Device
 from simulator.messages import Kind, Message
+from simulator.policies import Barrier, Patience, everybody
 from simulator.presence import Presence
 from simulator.record import WaitRow
 from simulator.rounds import Rounds
@@ -39,12 +45,24 @@ class _Member:
 
 @dataclass(slots=True)
 class _Roll:
-    """One round: who began it, who has not finished it, who is gone from it, and what has been received in it."""
+    """One round: who began it, who has not finished it, who is gone from it, and what has been received in it.
+
+    ``barrier`` is the kind of message that the round waits for: that of the first one.
+    """
 
     began: dict[str, int] = field(default_factory=dict)  # indices by name
     busy: dict[str, None] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)
     received: defaultdict[Kind, dict[str, Message]] = field(default_factory=lambda: defaultdict(dict))
+    barrier: Kind | None = None
+    opened_s: float = 0.0
+    passed: bool = False  # nobody is waited for any more
+    late: int = 0  # of those who are gone
+
+    @property
+    def sent(self) -> dict[str, Message]:
+        """What has come of the barrier's kind, by sender; of those who are still there."""
+        return self.received[self.barrier] if self.barrier else {}
 
 
 class Attendance:
@@ -57,17 +75,22 @@ class Attendance:
         devices: Sequence[Device],
         transport: Transport,
         *,
+        patience: Patience = everybody,
         timeout_s: float | None = None,
     ) -> None:
-        """``timeout_s``: whoever has not finished a round so long after it opened is given up; None: never."""
+        """``patience``: until when a round waits for those who have not sent.
+
+        ``timeout_s``: whoever has not finished a round so long after it opened is given up; None: never.
+        """
         self._rounds, self._presence, self._devices, self._transport = rounds, presence, devices, transport
-        self._timeout_s = timeout_s
+        self._patience, self._timeout_s = patience, timeout_s
         self._spawn: Spawn | None = None
         self._members: dict[str, _Member] = {}
         self._rolls: defaultdict[int, _Roll] = defaultdict(_Roll)
         self._open = self._last = 0
         self._held = False  # the round that is open does not end with its devices
         self._expiry: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._opened, self._over = asyncio.Event(), asyncio.Event()
         self._average = INITIAL  # the round after which the last average was taken
         self._holds: dict[int, int] = {}  # ... and that of the global adapters a device holds; -1: none
@@ -154,6 +177,8 @@ class Attendance:
         here = roll is not None and message.sender in roll.began and message.sender not in roll.gone
         if roll is not None and here and message.payload is not HUNG_UP:
             roll.received[kind][message.sender] = message
+            roll.barrier = roll.barrier or kind
+            self._judge(message.round)
 
     def still_there(self, round: int, messages: Sequence[Message]) -> list[Message]:
         """Those whose senders have not gone since."""
@@ -175,7 +200,7 @@ class Attendance:
             self._rounds.waits(WaitRow(number, now_s, until_s))
             asyncio.get_running_loop().call_at(until_s, self._open_round, number)
             return
-        self._open = number
+        self._open, roll.opened_s = number, now_s
         self._opened.set()
         for index in newcomers:
             self._admit(self._devices[index], number)
@@ -183,12 +208,15 @@ class Attendance:
             self._expiry = asyncio.get_running_loop().call_at(now_s + self._timeout_s, self._expire, number)
         if not roll.busy and not self._held:  # those who began it early are gone already
             self._close(number, next(reversed(roll.gone)))
+        else:
+            self._judge(number)
 
     def _close(self, number: int, last: str) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
+        self._set_deadline(number, math.inf)
         roll = self._rolls.pop(number)
-        self._rounds.close(number, len(roll.began), len(roll.gone), last, _now_s())
+        self._rounds.close(number, len(roll.began), len(roll.gone), last, _now_s(), late=roll.late)
         if number < self._last:
             self._open_round(number + 1)
         else:
@@ -216,7 +244,7 @@ class Attendance:
         if member.leaves is not None:
             member.leaves.cancel()
             member.leaves = None
-        if when_s < float("inf"):
+        if when_s < math.inf:
             member.leaves = asyncio.get_running_loop().call_at(when_s, self._drop, member.device.name)
 
     def _finished(self, me: Device, number: int) -> bool:
@@ -229,19 +257,20 @@ class Attendance:
         if stays:
             self._begin(member, number + 1)
         elif last:
-            self._set_leaving(member, float("inf"))
+            self._set_leaving(member, math.inf)
         else:
             self._part_with(member)
         if not roll.busy and number == self._open and not self._held:
             self._close(number, me.name)
         return stays
 
-    def _drop(self, name: str) -> None:
-        """A device goes in the middle of a round: it has left, or is given up."""
+    def _drop(self, name: str, *, late: bool = False) -> None:
+        """A device goes in the middle of a round: it has left, or is given up as too late."""
         member = self._members[name]
         number, roll = member.round, self._rolls[member.round]
         roll.busy.pop(name, None)
         roll.gone[name] = None
+        roll.late += late
         for received in roll.received.values():
             received.pop(name, None)
         self._holds[member.device.index] = -1
@@ -250,17 +279,45 @@ class Attendance:
             member.task.cancel()
         if not roll.busy and number == self._open and not self._held:
             self._close(number, name)
+        else:
+            self._judge(number)
+
+    def _judge(self, number: int) -> None:
+        """Ask the rule whether the open round has waited long enough; then give up whoever has not sent."""
+        roll = self._rolls.get(number)
+        if roll is None or number != self._open or roll.passed:
+            return
+        sent = roll.sent
+        until_s = roll.opened_s + self._patience(Barrier(len(roll.began) - len(roll.gone), len(sent)))
+        if until_s > _now_s():
+            self._set_deadline(number, until_s)
+            return
+        self._set_deadline(number, math.inf)
+        roll.passed = True
+        for name in [name for name in roll.busy if name not in sent]:
+            self._drop(name, late=True)
+
+    def _set_deadline(self, number: int, when_s: float) -> None:
+        """Judge again at that time, if nothing happens before; infinity for never."""
+        timer = self._deadline
+        if timer is not None and timer.when() != when_s:
+            timer.cancel()
+            self._deadline = None
+        if self._deadline is None and when_s < math.inf:
+            self._deadline = asyncio.get_running_loop().call_at(when_s, self._judge, number)
 
     def _part_with(self, member: _Member) -> None:
-        self._set_leaving(member, float("inf"))
+        self._set_leaving(member, math.inf)
         del self._members[member.device.name]
         self._transport.hang_up(member.device.name)
         self._rounds.numerics.leave(member.device.index)
 
     def _expire(self, number: int) -> None:
         """A round has taken too long: give up all who have not finished it."""
-        for name in list(self._rolls[number].busy):
-            self._drop(name)
+        roll = self._rolls[number]
+        roll.passed = True
+        for name in list(roll.busy):
+            self._drop(name, late=True)
 
 
 def _now_s() -> float:

@@ -139,6 +139,16 @@ class Fleet(Sequence[Member]):
         """The LoRA rank of every device."""
         return [rank for _, rank, count in self.kinds for _ in range(count)]
 
+    @property
+    def ranges(self) -> dict[str, range]:
+        """The indices of each group that takes part, by its name."""
+        return {kind.group.name: range(kind.first, kind.first + kind.group.count) for kind in self._kinds}
+
+    def speeds_of(self, group: str) -> NDArray[np.float64]:
+        """How fast each device of a group is, relative to its profile; see `Member`."""
+        kind = self._by_group[group]
+        return kind.speeds * (1 - kind.group.background)
+
     def place(self, index: int) -> tuple[str, str, int]:
         """Name, group and number in the group of a device, without making it."""
         kind, number = self._locate(index)

@@ -1,26 +1,28 @@
 """From an access class to the links of single devices: what each draws, and from which stream.
 
 One draw per device in turn, from streams named after the group: changing another group, or appending devices to this
-one, leaves everybody's links as they were.
+one, leaves everybody's links as they were. `rates` and `latencies_s` tell the same draws as arrays, for those who
+judge a whole population and make no links.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.spread import speed_factors
-from netmodels.capacity import Capacity, Constant, Shifted
+from netmodels.capacity import Capacity, Constant, Shifted, Steps
 from netmodels.catalog import LinkClass
 from netmodels.markov import ar1
 from netmodels.topology import Pipe
 from netmodels.traces import Trace, Way, open_traces
-from netmodels.wireless import DOWN, UP, Direction, channel, distances_m, path_loss_db
+from netmodels.wireless import DOWN, UP, Direction, channel, distances_m, path_loss_db, path_losses_db
 from simulator.scenario import Access, Group, Scenario, Wireless
 from simulator.streams import stream
 
@@ -42,6 +44,74 @@ def access_pipes(scenario: Scenario, group: Group) -> Callable[[int], Pipe]:
     up, down = (_capacities(way, scenario, access, group.count, draw) for way in _STREAM_OF)
     latency_s = _latencies_s(scenario, access, group.count, draw)
     return lambda number: Pipe(up(number), down(number), latency_s(number), access.loss)
+
+
+class Rates(NamedTuple):
+    """What each access link of a group carries, in bits per second by number in the group.
+
+    ``typical_bps`` is constant, the median of a class, the mean of a recording, or a radio channel without its fading;
+    ``peak_bps`` is never exceeded.
+    """
+
+    typical_bps: NDArray[np.float64]
+    peak_bps: NDArray[np.float64]
+
+
+def rates(way: Way, scenario: Scenario, group: Group) -> Rates:
+    """What the links of `access_pipes` carry one way, without making them."""
+    access, count = scenario.network.access[group.access], group.count
+    draw = partial(_group_stream, scenario.seed, group.name)
+    given_bps, link = (access.up if way == "up" else access.down), link_class(scenario, access)
+    if given_bps is not None:
+        return _alike(given_bps * _factors(access, way, count, draw))
+    if link is not None:
+        return _rates_of_class(link, access, way, count, draw)
+    if access.trace is not None:
+        each = [trace.way(way) for trace in open_traces(Path(access.trace))]
+        which = np.arange(count) % len(each)
+        return Rates(np.array(list(map(_mean_bps, each)))[which], np.array([one.peak_bps for one in each])[which])
+    assert access.wireless is not None, "a scenario that was loaded says what every rate is"
+    return _rates_of_wireless(access.wireless, way, count, draw)
+
+
+def latencies_s(scenario: Scenario, group: Group) -> NDArray[np.float64]:
+    """One-way latencies of the links of `access_pipes`, in seconds by number in the group."""
+    access = scenario.network.access[group.access]
+    if access.latency is not None:
+        return np.full(group.count, access.latency)
+    return _rtts_s(scenario, access, group.count, partial(_group_stream, scenario.seed, group.name)) / 2
+
+
+def _alike(bps: NDArray[np.float64]) -> Rates:
+    return Rates(bps, bps)
+
+
+def _rates_of_class(link: LinkClass, access: Access, way: Way, count: int, draw: Draw) -> Rates:
+    known = link.known("up_bps" if way == "up" else "down_bps")
+    if access.vary == "ar1":
+        return Rates(np.full(count, known.median), np.full(count, known.values[-1]))
+    if len(known.levels) == 1:
+        return _alike(known.median * _factors(access, way, count, draw))
+    return _alike(known.at(draw(_STREAM_OF[way]).random(count)))
+
+
+def _rates_of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> Rates:
+    """A device's loss is that of its distance, its shadowing and the margin, as in `_of_wireless`."""
+    direction, bandwidth_hz = _DIRECTION_OF[way], wireless.bandwidth
+    losses_db = path_losses_db(distances_m(draw("distance").random(count), wireless.radius))
+    losses_db += wireless.shadowing * draw("shadowing").standard_normal(count) + wireless.margin
+    typical_bps = direction.rates_bps(10 ** (direction.snr_db(losses_db, bandwidth_hz) / 10), bandwidth_hz)
+    if wireless.coherence is None:
+        return _alike(typical_bps)
+    return Rates(typical_bps, np.full(count, bandwidth_hz * direction.most_bits_per_s_per_hz))
+
+
+def _mean_bps(steps: Steps) -> float:
+    """Over one lap of a recording; the last value where it never begins again."""
+    if steps.period_s is None:
+        return steps.values_bps[-1]
+    spans_s = [end_s - start_s for start_s, end_s in pairwise([*steps.times_s, steps.period_s])]
+    return sum(bps * span_s for bps, span_s in zip(steps.values_bps, spans_s, strict=True)) / steps.period_s
 
 
 def link_class(scenario: Scenario, access: Access) -> LinkClass | None:
@@ -129,10 +199,15 @@ def _of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> Made:
 def _latencies_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> Callable[[int], float]:
     if (latency_s := access.latency) is not None:
         return lambda _: latency_s
+    rtts_s = _rtts_s(scenario, access, count, draw)
+    return lambda number: float(rtts_s[number]) / 2
+
+
+def _rtts_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> NDArray[np.float64]:
     link = link_class(scenario, access)
     assert link is not None, "a scenario that was loaded says what every latency is"
-    rtt_s = link.known("rtt_s").at(draw("round trip").random(count))
-    return lambda number: float(rtt_s[number]) / 2
+    rtts_s: NDArray[np.float64] = link.known("rtt_s").at(draw("round trip").random(count))
+    return rtts_s
 
 
 def _seeds(generator: np.random.Generator, count: int) -> NDArray[np.int64]:

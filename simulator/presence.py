@@ -7,12 +7,18 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from devices.availability import ALWAYS, Availability, comes_s, dropout_s, leaves_s
+from simulator.selection import Order
 from simulator.streams import stream
 
+Preference = Callable[[int, np.random.Generator], Order]
+"""In which order devices are drawn for a round; chance is that of the round."""
+
 MOST_ASKED: Final = 50_000
-"""Devices of a population that are asked for one round, in the order in which they are drawn: if fewer of them than
-wanted are there, the round has fewer, although others may be. Asking one takes about 0.1 ms."""
+"""Devices of a population that are asked for one round, in the order of preference: if fewer of them than wanted are
+there, the round has fewer, although others may be. Asking one takes about 0.1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,16 @@ class Presence:
         *,
         seed: int,
         participants: int | None = None,
+        preference: Preference | None = None,
         horizon_s: float = math.inf,
     ) -> None:
-        """``participants``: devices in a round, None for all. Nothing beyond the horizon of the run is looked for."""
+        """``participants``: devices in a round, None for all; ``preference``: who is drawn first, None: chance decides.
+
+        Nothing beyond the horizon of the run is looked for.
+        """
         self._size, self._habits, self._seed = size, habits, seed
         self._participants, self._horizon_s = participants or size, horizon_s
+        self._preference = preference or (lambda round, rng: rng.permutation(size))
 
     @property
     def everybody(self) -> bool:
@@ -81,7 +92,7 @@ class Presence:
         return min(when_s, now_s + dropout_s(stream(self._seed, "dropout", index, round), per_hour))
 
     def _candidates(self, round: int) -> Iterable[int]:
-        """Everybody in turn, or in an order drawn for this round; of a large population the first ones."""
+        """Everybody in turn, or in the order of preference of this round; of a large population the first ones."""
         if self.everybody:
             return range(self._size)
-        return map(int, stream(self._seed, "participants", round).permutation(self._size)[:MOST_ASKED])
+        return map(int, self._preference(round, stream(self._seed, "participants", round))[:MOST_ASKED])

@@ -55,8 +55,8 @@ class RoundRow(NamedTuple):
     """One round; row 0 is the state before training. ``loss`` and ``perplexity``: held-out data, nan if not taken.
 
     Round r starts when round r - 1 ends: when the last participant has finished it or is gone. ``participants`` have
-    begun it; ``dropped`` of them left, or were given up, before they had finished. Bytes are those of its messages that
-    were delivered, also of early ones that left while others were still in the round before.
+    begun it; ``dropped`` of them left, or were given up as too ``late``, before they had finished. Bytes are those of
+    its messages that were delivered, also of early ones that left while others were still in the round before.
     """
 
     round: int
@@ -71,6 +71,7 @@ class RoundRow(NamedTuple):
     bytes_down: int
     slowest: str  # the device that finished last, or was the last that was waited for
     energy_j: float = math.nan  # of its devices; nan where a figure of one is unknown
+    late: int = 0  # of those who were dropped
 
 
 class Metered(Protocol):
@@ -166,7 +167,7 @@ class Record:
 
     def round(self, row: RoundRow) -> None:
         """Note a finished round. Its losses stay out of the trace hash."""
-        priced = RoundRow(*row[:-1], self.meter.round(row)) if self.meter else row
+        priced = row._replace(energy_j=self.meter.round(row)) if self.meter else row
         self.rounds.append(priced)
         self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
         for observer in self.observers:

@@ -61,8 +61,11 @@ class Rounds:
         """Note that a round cannot begin yet."""
         self._record.wait(row)
 
-    def close(self, round: int, participants: int, dropped: int, last: str, now_s: float) -> None:
-        """Note that a round is over: so many began it, so many of them are gone, ``last`` was waited for last."""
+    def close(self, round: int, participants: int, dropped: int, last: str, now_s: float, *, late: int = 0) -> None:
+        """Note that a round is over: so many began it, so many of them are gone, ``last`` was waited for last.
+
+        Of those who are gone so many were given up as too ``late``.
+        """
         train = _mean([loss() for loss in self._losses.pop(round, [])])  # first: steps put off are taken now
         due = self.schedule.evaluates_after(round)
         held_out = self.numerics.evaluate() if due else Loss(math.nan, 0)
@@ -84,6 +87,7 @@ class Rounds:
                 *_held_out(held_out),
                 *traffic,
                 slowest=last,
+                late=late,
             )
         )
 

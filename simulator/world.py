@@ -28,6 +28,7 @@ from simulator.energy import Meter, check_known, meter_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.numerics.company import Company
+from simulator.participation import check_deadline, drawn, patience, preference
 from simulator.presence import Habits, Presence
 from simulator.queueing import DISCIPLINES
 from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
@@ -41,7 +42,6 @@ from simulator.workload.memory import FLOAT_BYTES
 
 MOST_AT_ONCE: Final = 100_000
 MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
-ANY_SIZE: Final = ("iid", "dirichlet", "quantity")  # partitions that need not see all examples at once
 
 Learner = Callable[[Scenario, fleet.Fleet, Callable[[str], None]], tuple[Numerics, Sequence[float]]]
 """Makes the numerics of a run, and each device's weight in an average; it is told whom to tell what it is doing."""
@@ -64,7 +64,7 @@ def check_feasible(scenario: Scenario) -> None:
     Raises ValueError, also for a figure that the run would need and nobody knows; `devices.memory.DoesNotFit` where the
     bytes of the server do not suffice, or those of a device and ``on_oom`` knows no way out.
     """
-    at_once = scenario.training.participants or scenario.fleet_size
+    at_once = drawn(scenario) or scenario.fleet_size
     if at_once > MOST_AT_ONCE:
         raise ValueError(
             f"devices: at most {MOST_AT_ONCE:,} can take part in a round, got {at_once:,}; draw fewer of them with "
@@ -86,6 +86,8 @@ def check_feasible(scenario: Scenario) -> None:
         Machine(scenario.profile_of(group)).seconds(each.client_forward + each.client_backward)
     Machine(server).seconds(server_work(list(costs.values())))
     Machine(scenario.find_profile(scenario.aggregator.profile)).seconds(aggregation_work(list(costs.values())))
+    if scenario.training.deadline is not None:
+        check_deadline(scenario, fleet.members(scenario))
 
 
 def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) -> dict[str, int]:
@@ -98,15 +100,11 @@ def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) ->
 
 def _check_data(scenario: Scenario) -> None:
     """Refuse to train a population on a file; generated data are written for those who take part only."""
-    data = scenario.data
-    if not fleet.is_crowd(scenario) or data.partition == "files":
-        return
-    for key, value, allowed in (("source", data.source, ("generated",)), ("partition", data.partition, ANY_SIZE)):
-        if value not in allowed:
-            raise ValueError(
-                f"data.{key} {value}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
-                f"lower data.samples_per_device or the number of devices, or run with --timing-only"
-            )
+    if fleet.is_crowd(scenario) and scenario.data.source != "generated":
+        raise ValueError(
+            f"data.source {scenario.data.source}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
+            f"lower data.samples_per_device or the number of devices, or run with --timing-only"
+        )
 
 
 def trained(
@@ -175,7 +173,8 @@ def _presence(scenario: Scenario, everybody: fleet.Fleet, meter: Meter) -> Prese
         len(everybody),
         Habits(calendar.of, calendar.dropouts_per_hour, batteries.ready_s),
         seed=scenario.seed,
-        participants=scenario.training.participants,
+        participants=drawn(scenario),
+        preference=preference(scenario, everybody),
         horizon_s=scenario.horizon,
     )
 
@@ -209,7 +208,7 @@ def _job(
         Actor("aggregator", aggregator, transport, record),
         company,
         rounds,
-        Attendance(rounds, presence, devices, transport, timeout_s=training.timeout),
+        Attendance(rounds, presence, devices, transport, patience=patience(scenario), timeout_s=training.timeout),
         weights,
         sample_counts(scenario, len(everybody)) if scenario.traits.holder == "server" else (),
         each_apart=training.server_steps == "each",
@@ -279,6 +278,7 @@ def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any
         "perplexity": last.perplexity if last else None,
         "perplexity_before": held_out[0].perplexity if held_out else None,
         "dropped": sum(row.dropped for row in record.rounds[1:]),
+        "late": sum(row.late for row in record.rounds),
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
         "bytes_by_kind": dict(sorted(record.bytes_by_kind.items())),

@@ -16,13 +16,14 @@ TORCH = {"torch", "transformers", "peft", "tokenizers", "safetensors"}
 # A module may import what stands in its own line or in a line above it. "simulator" alone is the package's top.
 LAYERS = [
     ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.handles", "simulator.sequences",
-     "simulator.failure"],
+     "simulator.failure", "simulator.policies", "simulator.selection"],
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.views"],
     ["simulator.queueing", "simulator.serving"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds",
-     "simulator.presence", "simulator.calendar", "simulator.crew", "simulator.attendance"],
+     "simulator.presence", "simulator.calendar", "simulator.crew", "simulator.attendance", "simulator.pace",
+     "simulator.participation"],
     ["simulator.energy", "simulator.batteries"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],

@@ -27,7 +27,7 @@ NAN = math.nan
 ROOT = Path(run_folder.__file__).parents[1]
 BEFORE = RoundRow(0, 0.0, 0.0, 2, 0, NAN, 3.5, 33.1, 0, 0, "")
 FIRST = RoundRow(1, 0.0, 4.125, 2, 0, 0.1, NAN, NAN, 1000, 900, 'Ann, the "slow"')
-HEADER = "round,start_s,end_s,participants,dropped,train_loss,loss,perplexity,bytes_up,bytes_down,slowest,energy_j"
+HEADER = "round,start_s,end_s,participants,dropped,train_loss,loss,perplexity,bytes_up,bytes_down,slowest,energy_j,late"
 SENT = MessageRow(7, 1, "activations", "a", "server", "up", 100, 140, 0.5, 1.5, 1.75, "delivered", 2.5)
 LOST = MessageRow(8, 1, "gradients", "server", "a", "down", 100, 140, 2.0, 2.5, NAN, "cancelled")
 WORK = ComputeRow("a", 1, "client forward", 1e9, 0.0, 0.5, 1.5)
@@ -85,7 +85,7 @@ def test_rounds_are_readable_as_they_end_and_numbers_not_taken_are_empty(folder)
     assert rounds.read_text("utf-8") == HEADER + "\n"
     record = Record([FolderObserver(folder)])
     record.round(BEFORE)
-    assert rounds.read_text("utf-8").splitlines()[1:] == ["0,0.0,0.0,2,0,,3.5,33.1,0,0,,"]
+    assert rounds.read_text("utf-8").splitlines()[1:] == ["0,0.0,0.0,2,0,,3.5,33.1,0,0,,,0"]
     record.round(FIRST)
     with rounds.open(newline="") as file:
         last = list(csv.DictReader(file))[-1]

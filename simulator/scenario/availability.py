@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from devices.availability import DAY_S, read_trace
 from simulator.scenario.fields import (
@@ -15,15 +15,15 @@ from simulator.scenario.fields import (
     ExistingPath,
     LinkName,
     NonNegative,
+    Part,
     Power,
     Section,
     Share,
     Span,
     Switch,
     Table,
-    share,
 )
-from simulator.scenario.units import DURATION, format_share
+from simulator.scenario.units import DURATION
 
 
 def _before_midnight(value: float) -> float:
@@ -33,11 +33,6 @@ def _before_midnight(value: float) -> float:
 
 
 TimeOfDay = Annotated[Duration, AfterValidator(_before_midnight)]
-
-
-NonNegativeShare = Annotated[
-    float, BeforeValidator(share), PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
-]
 
 
 class Charging(Section):
@@ -75,7 +70,7 @@ class Availability(Section):
     only_while_charging: Switch = Field(default="on", description="on: there in the charging window only; off: always")
     min_battery: Share | None = Field(default=None, description="a round is begun only with so full a battery")
     battery: Share = Field(default=0.8, description="how full batteries are at the start; read by min_battery only")
-    battery_spread: NonNegativeShare = Field(default=0.0, description="sigma of that from device to device")
+    battery_spread: Part = Field(default=0.0, description="sigma of that from device to device")
     sessions: Sessions | None = Field(default=None, description="on and off in turn")
     trace: ExistingPath | None = Field(
         default=None, description="CSV with the columns device, from_s, to_s; dealt out to the devices in turn"

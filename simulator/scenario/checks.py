@@ -12,7 +12,6 @@ from devices.backends import on_backend
 from devices.catalog import extended, find
 from devices.profile import Backend, figures_of_training
 from simulator.scenario.access import access_findings
-from simulator.scenario.data import data_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, betas, one_of, quantity, share, to_number, to_text, to_whole
 from simulator.scenario.fields import targets as to_targets
@@ -21,6 +20,7 @@ from simulator.scenario.model import Lora, Model, Training
 from simulator.scenario.paths import HUB_NAME, MODELS, find_path, resolve_model
 from simulator.scenario.tree import Raw
 from simulator.scenario.units import DURATION
+from simulator.scenario.waiting import waiting_findings
 from simulator.scenario.words import unknown
 from simulator.workload import TARGETS_OF, Outline, outline_of, shape_of, timed_targets
 
@@ -80,12 +80,15 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _links(scenario)
     yield from access_findings(scenario, base_folder)
     yield from _availability(scenario)
+    counts = [count for count in _counts(scenario) if count is not None]
+    yield from waiting_findings(scenario, sum(counts) if len(counts) == len(scenario.groups) else None)
     yield from _group_names(scenario)
     yield from _cell_names(scenario)
     yield from _machines(scenario, base_folder)
     yield from _of_algorithms(scenario)
     yield from _fleet(scenario)
-    yield from data_findings(scenario, base_folder)
+    if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
+        yield ("data", "path"), "missing: source 'e2e' needs a folder with train and valid files, or a file"
 
 
 def _default(section: type[Section], field: str) -> int:
@@ -200,16 +203,12 @@ def _links(scenario: Lenient) -> Iterator[Unmet]:
 
 
 def _availability(scenario: Lenient) -> Iterator[Unmet]:
-    """Classes of availability that there are not, and more participants than devices."""
+    """Classes of availability that there are not."""
     names = scenario.names("availability")
     for i in scenario.groups:
         name = scenario.read(to_text, "devices", i, "availability")
         if name is not None and name not in names:
             yield ("devices", i, "availability"), unknown("class of availability", name, names)
-    wanted = scenario.read(to_whole, "training", "participants")
-    counts = [count for count in _counts(scenario) if count is not None]
-    if wanted is not None and len(counts) == len(scenario.groups) and wanted > sum(counts):
-        yield ("training", "participants"), f"must be at most the number of devices, {sum(counts)}, got {wanted}"
 
 
 def unused(before: Raw, after: Raw) -> Iterator[Unmet]:

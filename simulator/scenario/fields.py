@@ -265,6 +265,7 @@ Decibels = Annotated[float, BeforeValidator(bounded(quantity(LEVEL), minimum=0))
 Power = Annotated[float, BeforeValidator(bounded(quantity(POWER), minimum=0)), _written(POWER)]
 _AS_SHARE = PlainSerializer(format_share, return_type=str, when_used="json-unless-none")
 Share = Annotated[float, BeforeValidator(bounded(share, above=0)), _AS_SHARE]
+Part = Annotated[float, BeforeValidator(share), _AS_SHARE]
 Loss = Annotated[float, BeforeValidator(bounded(share, below=1)), _AS_SHARE]
 Switch = Annotated[Literal["on", "off"], BeforeValidator(one_of("switch", ("on", "off")))]
 Count = Annotated[int, BeforeValidator(bounded(to_whole, minimum=1))]

@@ -16,7 +16,6 @@ from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
 from simulator.scenario.algorithms import ALGORITHMS, Traits
 from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
-from simulator.scenario.data import Data
 from simulator.scenario.fields import (
     Betas,
     Count,
@@ -28,6 +27,7 @@ from simulator.scenario.fields import (
     Natural,
     NonNegative,
     NotEmpty,
+    Part,
     Positive,
     ProfileName,
     Rate,
@@ -60,6 +60,10 @@ def one_algorithm(value: object) -> str:
 Algorithm = Annotated[str, BeforeValidator(one_algorithm)]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
 Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init", ("pretrained", "random")))]
+Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
+PARTITIONS: Final = ("iid", "dirichlet", "quantity")
+Partition = Annotated[Literal["iid", "dirichlet", "quantity"], BeforeValidator(one_of("partition", PARTITIONS))]
+Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
 Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
 ServerSteps = Annotated[Literal["one", "each"], BeforeValidator(one_of("server_steps", ("one", "each")))]
@@ -70,6 +74,9 @@ SCHEDULES: Final = ("constant", "linear", "cosine")
 Schedule = Annotated[Literal["constant", "linear", "cosine"], BeforeValidator(one_of("schedule", SCHEDULES))]
 MOMENTS: Final = ("keep", "reset", "average")
 Moments = Annotated[Literal["keep", "reset", "average"], BeforeValidator(one_of("moments", MOMENTS))]
+SELECTIONS: Final = ("random", "round-robin", "fastest")
+Selection = Annotated[str, BeforeValidator(one_of("selection", SELECTIONS))]
+Wait = Annotated[Literal["all", "deadline", "first"], BeforeValidator(one_of("rule", ("all", "deadline", "first")))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
 
 Discipline = Annotated[
@@ -113,6 +120,26 @@ class Lora(Section):
     )
 
 
+class Data(Section):
+    """What is learnt, and how it is spread over the devices."""
+
+    source: Source = Field(default="generated", description="generated restaurant sentences, or the E2E data set")
+    path: ExistingPath | None = Field(
+        default=None, description="folder with train and valid files, or a file; needed for e2e, unread otherwise"
+    )
+    validation_path: ExistingPath | None = Field(default=None, description="e2e: validation file, where path is a file")
+    samples_per_device: Count = Field(default=64, description="training examples on an average device")
+    validation_samples: Count = Field(default=256, description="validation examples")
+    partition: Partition = Field(
+        default="dirichlet",
+        description="how examples are dealt out: iid, dirichlet (over a slot), or quantity (over how many each has)",
+    )
+    alpha: Positive = Field(default=0.5, description="concentration of the Dirichlet partitions; small is far from IID")
+    slot: Text = Field(default="food", description="the slot of the meaning representation that is not IID")
+    size_spread: NonNegative = Field(default=0.0, description="lognormal sigma of the number of examples per device")
+    labels: Labels = Field(default="reference", description="positions in the loss: all, or the reference text only")
+
+
 class Training(Section):
     """How long and how it is trained."""
 
@@ -139,6 +166,18 @@ class Training(Section):
     participants: Count | None = Field(
         default=None, description="devices of a round, drawn anew after each average; null: all who are available"
     )
+    select: Selection = Field(
+        default="random", description="who is drawn: random, round-robin, or fastest (expected time of a step, alone)"
+    )
+    over_selection: Part = Field(
+        default=0.0, description="share of further devices that are drawn; a round goes on with the first participants"
+    )
+    wait: Wait = Field(
+        default="all",
+        description="whom the server waits for in a round: all, all until a deadline, or the first; gives up others",
+    )
+    deadline: Span | None = Field(default=None, description="wait: deadline: so long after a round opened")
+    first: Count | None = Field(default=None, description="wait: first: so many devices")
     timeout: Span | None = Field(
         default=None, description="whoever has not finished a round so long after it opened is given up; null: never"
     )

@@ -8,23 +8,14 @@ from typing import Literal
 
 from simulator.scenario import Scenario
 
-Source = Literal["generated", "e2e", "text", "jsonl", "datasets"]
-Partition = Literal["iid", "dirichlet", "length", "quantity", "files"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Which fields of an object are the prompt, if any, and the text that is learnt."""
-
-    prompt: str | None = None
-    text: str = "text"
+Partition = Literal["iid", "dirichlet", "quantity"]
 
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
     """Which examples, how many, and how they are dealt out; see the scenario's ``data`` and ``training``."""
 
-    source: Source
+    source: Literal["generated", "e2e"]
     path: Path | None
     validation_path: Path | None
     samples_per_device: int
@@ -36,10 +27,6 @@ class DataPlan:
     labels: Literal["all", "reference"]
     sequences: int  # per device and round
     tokens: int
-    padding: Literal["fixed", "pack"] = "fixed"
-    fields: Fields = Fields()
-    dataset: str | None = None
-    config: str | None = None
 
 
 def plan_of(scenario: Scenario) -> DataPlan:
@@ -58,8 +45,4 @@ def plan_of(scenario: Scenario) -> DataPlan:
         labels=data.labels,
         sequences=scenario.training.batch,
         tokens=scenario.training.tokens,
-        padding=data.padding,
-        fields=Fields(data.prompt_field, data.text_field or "text"),
-        dataset=data.dataset,
-        config=data.config,
     )

@@ -92,7 +92,8 @@ class PlainView(View):
         if row.round > 0:
             parts += [f"up {f.size(self.tally.bytes_up)}", f"down {f.size(self.tally.bytes_down)}"]
             if row.dropped or row.participants != self.info.num_devices:
-                parts.append(f"took part {row.participants}, dropped {row.dropped}")
+                late = f" ({row.late} too late)" if row.late else ""
+                parts.append(f"took part {row.participants}, dropped {row.dropped}{late}")
         if row.slowest:
             parts.append(f"slowest {row.slowest}")
         return "  ".join(parts)

@@ -109,11 +109,12 @@ def _who_took_part(rounds: Sequence[RoundRow], everybody: int) -> Lines:
     if all(row.participants == everybody and not row.dropped for row in rounds):
         return []
     counts, dropped = [row.participants for row in rounds], sum(row.dropped for row in rounds)
+    late = sum(row.late for row in rounds)
     text = Text.assemble(
         (f"{median(counts):g}", STRONG),
         (f" devices of {everybody:,} in a median round, {min(counts)} to {max(counts)}; ", LABEL),
         (str(dropped), STRONG),
-        (f" of {sum(counts)} dropped before they had finished", LABEL),
+        (f" of {sum(counts)} dropped before they had finished{f', {late} of them as too late' if late else ''}", LABEL),
     )
     return [wrapped("took part", text)]
 
