@@ -1,4 +1,4 @@
-"""One data-to-text example and how it becomes one training sequence.
+"""One example, data to text or plain text, and how it becomes one training sequence.
 
 The form is that of the E2E NLG challenge files (Novikova et al., SIGDIAL 2017)::
 
@@ -40,9 +40,28 @@ class Example:
         return f"{self.context}{SEPARATOR}{self.text}"
 
 
-def join(example: Example) -> tuple[str, str]:
-    """``(prompt, reference)``: two strings that tokenize apart and together alike; append end-of-text after them."""
-    return f"{example.context} {SEPARATOR}", f" {example.text.strip()}"
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Any text, alone or behind a prompt; ``slots`` are (key, value) pairs of what else is known of it (a topic)."""
+
+    prompt: str
+    text: str
+    slots: tuple[tuple[str, str], ...] = ()
+
+    def value(self, key: str) -> str | None:
+        """The value of one slot; None where this passage has no such."""
+        return dict(self.slots).get(key)
+
+
+def join(example: Example | Passage) -> tuple[str, str]:
+    """``(prompt, reference)``: two strings that tokenize apart and together alike; append end-of-text after them.
+
+    A passage's prompt is followed by one space, unless it ends with a line break or there is none.
+    """
+    if isinstance(example, Example):
+        return f"{example.context} {SEPARATOR}", f" {example.text.strip()}"
+    prompt = example.prompt.rstrip(" ")
+    return prompt, example.text.strip() if not prompt or prompt[-1].isspace() else f" {example.text.strip()}"
 
 
 def parse(line: str) -> Example:

@@ -42,6 +42,7 @@ from simulator.workload.memory import FLOAT_BYTES
 
 MOST_AT_ONCE: Final = 100_000
 MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
+ANY_SIZE: Final = ("iid", "dirichlet", "quantity")  # partitions that need not see all examples at once
 
 Learner = Callable[[Scenario, fleet.Fleet, Callable[[str], None]], tuple[Numerics, Sequence[float]]]
 """Makes the numerics of a run, and each device's weight in an average; it is told whom to tell what it is doing."""
@@ -100,11 +101,15 @@ def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) ->
 
 def _check_data(scenario: Scenario) -> None:
     """Refuse to train a population on a file; generated data are written for those who take part only."""
-    if fleet.is_crowd(scenario) and scenario.data.source != "generated":
-        raise ValueError(
-            f"data.source {scenario.data.source}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
-            f"lower data.samples_per_device or the number of devices, or run with --timing-only"
-        )
+    data = scenario.data
+    if not fleet.is_crowd(scenario) or data.partition == "files":
+        return
+    for key, value, allowed in (("source", data.source, ("generated",)), ("partition", data.partition, ANY_SIZE)):
+        if value not in allowed:
+            raise ValueError(
+                f"data.{key} {value}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
+                f"lower data.samples_per_device or the number of devices, or run with --timing-only"
+            )
 
 
 def trained(

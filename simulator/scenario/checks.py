@@ -12,6 +12,7 @@ from devices.backends import on_backend
 from devices.catalog import extended, find
 from devices.profile import Backend, figures_of_training
 from simulator.scenario.access import access_findings
+from simulator.scenario.data import data_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, betas, one_of, quantity, share, to_number, to_text, to_whole
 from simulator.scenario.fields import targets as to_targets
@@ -87,8 +88,7 @@ def findings(raw: Raw, base_folder: Path) -> Iterator[Unmet]:
     yield from _machines(scenario, base_folder)
     yield from _of_algorithms(scenario)
     yield from _fleet(scenario)
-    if scenario.read(to_text, "data", "source") == "e2e" and scenario.at("data", "path") is None:
-        yield ("data", "path"), "missing: source 'e2e' needs a folder with train and valid files, or a file"
+    yield from data_findings(scenario, base_folder)
 
 
 def _default(section: type[Section], field: str) -> int:

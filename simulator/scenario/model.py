@@ -16,6 +16,7 @@ from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
 from simulator.scenario.algorithms import ALGORITHMS, Traits
 from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
+from simulator.scenario.data import Data
 from simulator.scenario.fields import (
     Betas,
     Count,
@@ -60,10 +61,6 @@ def one_algorithm(value: object) -> str:
 Algorithm = Annotated[str, BeforeValidator(one_algorithm)]
 TimedModel = Annotated[str, BeforeValidator(one_of("model", MODELS))]
 Init = Annotated[Literal["pretrained", "random"], BeforeValidator(one_of("init", ("pretrained", "random")))]
-Source = Annotated[Literal["generated", "e2e"], BeforeValidator(one_of("source", ("generated", "e2e")))]
-PARTITIONS: Final = ("iid", "dirichlet", "quantity")
-Partition = Annotated[Literal["iid", "dirichlet", "quantity"], BeforeValidator(one_of("partition", PARTITIONS))]
-Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
 Export = Annotated[Literal["global", "clients"], BeforeValidator(one_of("export", ("global", "clients")))]
 Weights = Annotated[Literal["data", "equal"], BeforeValidator(one_of("weights", ("data", "equal")))]
 ServerSteps = Annotated[Literal["one", "each"], BeforeValidator(one_of("server_steps", ("one", "each")))]
@@ -118,26 +115,6 @@ class Lora(Section):
         default=None,
         description="folder of a PEFT checkpoint to start from; null: fresh adapters, without effect",
     )
-
-
-class Data(Section):
-    """What is learnt, and how it is spread over the devices."""
-
-    source: Source = Field(default="generated", description="generated restaurant sentences, or the E2E data set")
-    path: ExistingPath | None = Field(
-        default=None, description="folder with train and valid files, or a file; needed for e2e, unread otherwise"
-    )
-    validation_path: ExistingPath | None = Field(default=None, description="e2e: validation file, where path is a file")
-    samples_per_device: Count = Field(default=64, description="training examples on an average device")
-    validation_samples: Count = Field(default=256, description="validation examples")
-    partition: Partition = Field(
-        default="dirichlet",
-        description="how examples are dealt out: iid, dirichlet (over a slot), or quantity (over how many each has)",
-    )
-    alpha: Positive = Field(default=0.5, description="concentration of the Dirichlet partitions; small is far from IID")
-    slot: Text = Field(default="food", description="the slot of the meaning representation that is not IID")
-    size_spread: NonNegative = Field(default=0.0, description="lognormal sigma of the number of examples per device")
-    labels: Labels = Field(default="reference", description="positions in the loss: all, or the reference text only")
 
 
 class Training(Section):

@@ -1,4 +1,4 @@
-"""How many examples every device holds, known before anything is read or encoded; loads no torch."""
+"""How many examples every device holds, known before anything is encoded; loads no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from simulator.scenario import Scenario
 from simulator.streams import stream
 from simulator.training.partition import quantities, sizes
 from simulator.training.plan import DataPlan, plan_of
+from simulator.training.sources import pools
 
 
 def sample_counts(scenario: Scenario, devices: int) -> list[int]:
@@ -19,6 +20,8 @@ def sample_counts(scenario: Scenario, devices: int) -> list[int]:
 
 def counts_of(plan: DataPlan, devices: int, seed: int) -> list[int]:
     """As `sample_counts`, of a plan."""
+    if plan.partition == "files":  # the only one that has to look into them
+        return [len(examples) for _, examples in pools(plan, devices)]
     rng = stream(seed, "data", "sizes")
     if plan.partition == "quantity":
         return quantities(rng, devices=devices, mean=plan.samples_per_device, alpha=plan.alpha)

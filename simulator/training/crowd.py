@@ -16,12 +16,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from simulator.restaurants import write
-from simulator.sequences import Example
 from simulator.streams import stream
 from simulator.training.counts import counts_of
-from simulator.training.data import STYLE, Source, encode, take, written
+from simulator.training.data import Encoder
+from simulator.training.examples import Sample
 from simulator.training.groups import Sequences
 from simulator.training.plan import DataPlan
+from simulator.training.sources import STYLE, Source, written
 
 MOST_KEPT: Final = 4096  # devices whose sequences are kept; those of others are written again, and equal
 SPARE: Final = 256  # examples of one value that are kept for later
@@ -32,11 +33,12 @@ class CrowdData:
 
     def __init__(self, plan: DataPlan, tokenizer: Tokenizer, *, end: int, devices: int, seed: int) -> None:
         """Draw how much everybody has, and write the held-out set."""
-        self._plan, self._tokenizer, self._end, self._seed = plan, tokenizer, end, seed
+        self._plan, self._seed = plan, seed
+        self._encoder = Encoder(plan, tokenizer, end)
         self.sample_counts = counts_of(plan, devices, seed)
-        held_out, self._validation = self._take(
-            written(stream(seed, "data", "validation")), plan.validation_samples, "data.validation_samples"
-        )
+        examples = Source(written(stream(seed, "data", "validation")), "the generator")
+        held_out, texts = self._encoder.take(examples, plan.validation_samples, "data.validation_samples")
+        self._validation = self._encoder.alone(texts)
         mix = Counter(example.value(plan.slot) or "" for example in held_out)
         self._values = sorted(mix)
         self._mix = np.array([mix[value] for value in self._values]) / mix.total()
@@ -65,16 +67,14 @@ class CrowdData:
     def _write(self, device: int) -> Sequences:
         rng = stream(self._seed, "data", "device", device)
         examples = self._mixed(rng) if self._plan.partition == "dirichlet" else written(rng)
-        return self._take(examples, self.sample_counts[device], "data.samples_per_device")[1]
-
-    def _take(self, examples: Iterator[Example], count: int, key: str) -> tuple[list[Example], Sequences]:
+        count = self.sample_counts[device]
         source = Source(examples, "the generator")
-        return take(source, count, key, lambda some: encode(self._tokenizer, self._end, some, self._plan))
+        return self._encoder.sequences(self._encoder.take(source, count, "data.samples_per_device")[1])
 
-    def _mixed(self, rng: np.random.Generator) -> Iterator[Example]:
+    def _mixed(self, rng: np.random.Generator) -> Iterator[Sample]:
         """Examples in the device's mixture: values are drawn, and what the generator writes is sorted by value."""
         wish = rng.dirichlet(self._plan.alpha * len(self._values) * self._mix)
-        spare: dict[str, deque[Example]] = {value: deque(maxlen=SPARE) for value in self._values}
+        spare: dict[str, deque[Sample]] = {value: deque(maxlen=SPARE) for value in self._values}
         while True:
             value = self._values[int(rng.choice(len(self._values), p=wish))]
             while not spare[value]:

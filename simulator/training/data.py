@@ -2,160 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from simulator.restaurants import write
-from simulator.sequences import Example, join
 from simulator.streams import stream
 from simulator.training.counts import counts_of
-from simulator.training.examples import find, read
-from simulator.training.groups import IGNORED, Sequences
-from simulator.training.partition import dirichlet, iid
+from simulator.training.encoding import Texts, packed, padded, tokenize
+from simulator.training.examples import Sample
+from simulator.training.groups import Sequences
+from simulator.training.partition import by_length, dirichlet, iid
 from simulator.training.plan import DataPlan
-
-STYLE = "chat"
-"""What the phones write; the embedded model was pre-trained on "guide"."""
+from simulator.training.sources import Source, held_out, pools, sources
 
 
-def encode(tokenizer: Tokenizer, end: int, examples: Sequence[Example], plan: DataPlan) -> Sequences:
-    """Examples as inputs and next-token labels [n, T], cut at T, padded on the right.
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """How a plan's examples become sequences."""
 
-    The label of position t is token t + 1: the tokens of the reference and the end-of-text token (``labels: all`` also
-    counts the prompt). Padding has no label, and under causal attention needs no mask. What lies behind T is cut off.
-    """
-    pairs = [join(example) for example in examples]
-    prompts = tokenizer.encode_batch([prompt for prompt, _ in pairs], add_special_tokens=False)
-    references = tokenizer.encode_batch([text for _, text in pairs], add_special_tokens=False)
-    ids = np.full((len(pairs), plan.tokens), end, dtype=np.int32)
-    labels = np.full((len(pairs), plan.tokens), IGNORED, dtype=np.int32)
-    for row, (prompt, reference) in enumerate(zip(prompts, references, strict=True)):
-        whole = [*prompt.ids, *reference.ids, end]
-        inputs, targets = whole[:-1][: plan.tokens], whole[1:][: plan.tokens]
-        first = 0 if plan.labels == "all" else len(prompt.ids) - 1
-        ids[row, : len(inputs)] = inputs
-        labels[row, first : len(targets)] = targets[first:]
-    return Sequences(ids, labels)
+    plan: DataPlan
+    tokenizer: Tokenizer
+    end: int
+
+    def texts(self, examples: Sequence[Sample]) -> Texts:
+        """Token ids, uncut."""
+        return tokenize(self.tokenizer, self.end, examples, self.plan.labels)
+
+    def fits(self, texts: Texts) -> np.ndarray:
+        """True for each example of which something is learnt: it has a label, within a sequence's length if alone."""
+        longest = int(texts.lengths.max(initial=0)) if self.plan.padding == "pack" else self.plan.tokens
+        return texts.keeps_label(longest)
+
+    def alone(self, texts: Texts) -> Sequences:
+        """A padded sequence for each example."""
+        return padded(texts, self.plan.tokens, self.end)
+
+    def sequences(self, texts: Texts) -> Sequences:
+        """What a device trains on: by the plan's padding."""
+        return packed(texts, self.plan.tokens, self.end) if self.plan.padding == "pack" else self.alone(texts)
+
+    def take(self, source: Source, count: int, key: str) -> tuple[list[Sample], Texts]:
+        """The first ``count`` examples that keep a label, and their token ids; ``key`` asks for them.
+
+        Raises ValueError, with the numbers, where there are not so many.
+        """
+        if source.size is not None and source.size < count:
+            raise ValueError(f"{source.name} holds {source.size} examples, but {count} are needed; lower {key}")
+        kept: list[Sample] = []
+        parts: list[tuple[np.ndarray, int]] = []
+        seen = 0
+        while len(kept) < count:
+            some = list(islice(source.examples, count - len(kept)))
+            seen += len(some)
+            if not some or seen > 50 * count:
+                raise ValueError(
+                    f"training.tokens cuts the whole reference off most examples of {source.name}: of {seen} only "
+                    f"{len(kept)} keep a label, {count} are needed; raise training.tokens or lower {key}"
+                )
+            texts = self.texts(some)
+            for row in np.flatnonzero(self.fits(texts)).tolist():
+                kept.append(some[row])
+                parts.append(texts.at(row))
+        return kept, Texts.joined(parts)
 
 
 class TrainingData:
-    """The fleet's shards and the held-out set, encoded once. Implements `simulator.training.engine.Data`."""
+    """The fleet's shards and the held-out set, encoded once. Implements `simulator.training.engine.Data`.
+
+    ``shards`` has the indices of each device's examples, ``sample_counts`` how many |D_i| it holds: as many, but for
+    partition ``files``, where it also counts those that ``training.tokens`` leaves without a label.
+    """
 
     def __init__(self, plan: DataPlan, tokenizer: Tokenizer, *, end: int, devices: int, seed: int) -> None:
         """Read or write the examples, deal them out by the plan's partition, and encode them."""
         self._plan, self._seed = plan, seed
         self._orders: dict[int, tuple[int, list[int]]] = {}  # of each device, in the epoch it is in
-        counts = counts_of(plan, devices, seed)
-        train, valid = _sources(plan, seed)
-        needed = {"data.samples_per_device": sum(counts), "data.validation_samples": plan.validation_samples}
-        (key, count), (valid_key, valid_count) = needed.items()
-        training, self._encoded = take(train, count, key, lambda some: encode(tokenizer, end, some, plan))
-        _, self._validation = take(valid, valid_count, valid_key, lambda some: encode(tokenizer, end, some, plan))
-        self.shards = _partition(plan, stream(seed, "data", "partition"), counts, training)
-
-    @property
-    def sample_counts(self) -> list[int]:
-        """Examples |D_i| that each device holds."""
-        return [len(shard) for shard in self.shards]
+        encoder = Encoder(plan, tokenizer, end)
+        if plan.partition == "files":
+            valid = held_out(plan, seed)
+            self.sample_counts, self.shards, texts = _own_files(plan, devices, encoder)
+        else:
+            self.sample_counts = counts_of(plan, devices, seed)
+            train, valid = sources(plan, seed)
+            training, texts = encoder.take(train, sum(self.sample_counts), "data.samples_per_device")
+            rng = stream(seed, "data", "partition")
+            self.shards = _partition(plan, rng, self.sample_counts, training, texts)
+        # Held-out examples stand alone whatever the padding, so that perplexities can be compared.
+        self._validation = encoder.alone(encoder.take(valid, plan.validation_samples, "data.validation_samples")[1])
+        self._encoded, self._rows = self._sequences(encoder, texts)
 
     def batch(self, device: int, round: int) -> Sequences:
         """The device's next sequences: its shard in an order of its own, shuffled anew each time it is used up."""
-        shard, size = self.shards[device], self._plan.sequences
+        rows, size = self._rows[device], self._plan.sequences
         first = (round - 1) * size
-        wanted = [self._at(device, shard, index) for index in range(first, first + size)]
+        wanted = [self._at(device, rows, index) for index in range(first, first + size)]
         return Sequences(self._encoded.ids_RT[wanted], self._encoded.labels_RT[wanted])
 
     def validation(self) -> Sequences:
         """Held-out sequences of the same source, dealt to nobody."""
         return self._validation
 
-    def _at(self, device: int, shard: list[int], index: int) -> int:
-        epoch, place = divmod(index, len(shard))
+    def _sequences(self, encoder: Encoder, texts: Texts) -> tuple[Sequences, list[list[int]]]:
+        """All sequences, and which of them each device has."""
+        if self._plan.padding != "pack":
+            return encoder.alone(texts), self.shards
+        parts = [encoder.sequences(texts.rows(shard)) for shard in self.shards]
+        ends = np.cumsum([len(part.ids_RT) for part in parts]).tolist()
+        rows = [list(range(end - len(part.ids_RT), end)) for part, end in zip(parts, ends, strict=True)]
+        ids_RT = np.concatenate([part.ids_RT for part in parts])
+        return Sequences(ids_RT, np.concatenate([part.labels_RT for part in parts])), rows
+
+    def _at(self, device: int, rows: list[int], index: int) -> int:
+        epoch, place = divmod(index, len(rows))
         known = self._orders.get(device)
         if known is None or known[0] != epoch:  # a stream costs more than the rest of a batch
-            order = stream(self._seed, "data", "order", device, epoch).permutation(len(shard))
+            order = stream(self._seed, "data", "order", device, epoch).permutation(len(rows))
             known = self._orders[device] = (epoch, order.tolist())
-        return shard[known[1][place]]
+        return rows[known[1][place]]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Examples one after another, what they are called, and how many there are (None: as many as one wants)."""
-
-    examples: Iterator[Example]
-    name: str
-    size: int | None = None
-
-
-def _sources(plan: DataPlan, seed: int) -> tuple[Source, Source]:
-    """Training examples and held-out ones, in random order."""
-    if plan.source == "generated":
-        train, valid = (written(stream(seed, "data", part)) for part in ("training", "validation"))
-        return Source(train, "the generator"), Source(valid, "the generator")
-    if plan.path is None:
-        raise ValueError("data.source e2e needs data.path")
-    train_file, valid_file = find(plan.path, "train"), find(plan.validation_path or plan.path, "valid")
-    training, held_out = read(train_file), read(valid_file)
-    if train_file == valid_file:  # one file for both: hold the end of it out
-        if len(training) <= plan.validation_samples:
+def _own_files(plan: DataPlan, devices: int, encoder: Encoder) -> tuple[list[int], list[list[int]], Texts]:
+    """Examples that each device's file holds, those of which something is learnt, and the token ids of the latter."""
+    counts: list[int] = []
+    shards: list[list[int]] = []
+    parts: list[tuple[np.ndarray, int]] = []
+    for path, examples in pools(plan, devices):
+        texts = encoder.texts(examples)
+        fitting = np.flatnonzero(encoder.fits(texts)).tolist()
+        if not fitting:
             raise ValueError(
-                f"{train_file} holds {len(training)} examples, of which data.validation_samples = "
-                f"{plan.validation_samples} would leave none to train on; lower it or name a data.validation_path"
+                f"data.partition files: none of the {len(examples)} examples of {path} keeps a label within "
+                f"training.tokens = {plan.tokens}, so its device has nothing to train on; raise training.tokens"
             )
-        training, held_out = training[: -plan.validation_samples], training[-plan.validation_samples :]
-    return (
-        Source(_shuffled(stream(seed, "data", "training"), training), str(train_file), len(training)),
-        Source(_shuffled(stream(seed, "data", "validation"), held_out), str(valid_file), len(held_out)),
-    )
+        counts.append(len(examples))
+        shards.append(list(range(len(parts), len(parts) + len(fitting))))
+        parts += [texts.at(row) for row in fitting]
+    return counts, shards, Texts.joined(parts)
 
 
-def written(rng: np.random.Generator) -> Iterator[Example]:
-    """As many generated examples as one wants."""
-    while True:
-        yield from write(rng, STYLE, 64)
-
-
-def _shuffled(rng: np.random.Generator, examples: list[Example]) -> Iterator[Example]:
-    return (examples[index] for index in rng.permutation(len(examples)))
-
-
-def take(
-    source: Source, count: int, key: str, encoder: Callable[[Sequence[Example]], Sequences]
-) -> tuple[list[Example], Sequences]:
-    """The first ``count`` examples that keep a label within the length, and their sequences; ``key`` asks for them."""
-    if source.size is not None and source.size < count:
-        raise ValueError(f"{source.name} holds {source.size} examples, but {count} are needed; lower {key}")
-    kept: list[Example] = []
-    parts: list[Sequences] = []
-    seen = 0
-    while len(kept) < count:
-        some = list(islice(source.examples, count - len(kept)))
-        seen += len(some)
-        if not some or seen > 50 * count:
-            raise ValueError(
-                f"training.tokens cuts the whole reference off most examples of {source.name}: of {seen} only "
-                f"{len(kept)} keep a label, {count} are needed; raise training.tokens or lower {key}"
-            )
-        encoded = encoder(some)
-        rows = np.flatnonzero((encoded.labels_RT != IGNORED).any(axis=1))
-        kept += [some[row] for row in rows]
-        parts.append(Sequences(encoded.ids_RT[rows], encoded.labels_RT[rows]))
-    ids_RT = np.concatenate([part.ids_RT for part in parts])
-    return kept, Sequences(ids_RT, np.concatenate([part.labels_RT for part in parts]))
-
-
-def _partition(plan: DataPlan, rng: np.random.Generator, counts: list[int], examples: list[Example]) -> list[list[int]]:
+def _partition(
+    plan: DataPlan, rng: np.random.Generator, counts: Sequence[int], examples: Sequence[Sample], texts: Texts
+) -> list[list[int]]:
     if plan.partition in {"iid", "quantity"}:
         return iid(rng, counts)
+    if plan.partition == "length":
+        return by_length(rng, counts, texts.lengths, alpha=plan.alpha)
     labels = [example.value(plan.slot) or "" for example in examples]
     if len(set(labels)) < 2:
         known = sorted({key for example in examples for key, _ in example.slots})
         raise ValueError(
             f"data.slot {plan.slot!r} has fewer than two values in the data, so it cannot make devices different; "
-            f"slots there: {', '.join(known)}"
+            f"slots there: {', '.join(known) or 'none'}"
         )
     return dirichlet(rng, counts, labels, alpha=plan.alpha)

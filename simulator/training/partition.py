@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+LENGTH_CLASSES: Final = 10
 
 
 def sizes(rng: np.random.Generator, *, devices: int, mean: int, spread: float) -> list[int]:
@@ -68,6 +71,27 @@ def dirichlet(
         wish = np.maximum(rng.dirichlet(alpha * len(names) * mix), 1e-12)
         hands.append([_draw(rng, pools, names, wish) for _ in range(count)])
     return hands
+
+
+def by_length(
+    rng: np.random.Generator, counts: Sequence[int], lengths: NDArray[np.int64], *, alpha: float
+) -> list[list[int]]:
+    """Deal out examples so that some devices have short ones and others long ones.
+
+    The examples are put into ten classes of like length, equally many in each (fewer where lengths are equal: those of
+    one length are in one class), and the classes are dealt out by `dirichlet`. SplitFT (arXiv 2604.26388) partitions by
+    a Dirichlet distribution over lengths; how it cuts them into classes is not known here.
+
+    Raises ValueError where all examples have one length.
+    """
+    edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_CLASSES) / LENGTH_CLASSES, method="lower"))
+    classes = np.searchsorted(edges, lengths, side="left")
+    if len(set(classes.tolist())) < 2:
+        raise ValueError(
+            f"data.partition length: all {len(lengths)} examples have about {int(lengths.min())} tokens, so their "
+            f"length cannot make devices different; take iid, quantity or dirichlet"
+        )
+    return dirichlet(rng, counts, [f"{each:02d}" for each in classes.tolist()], alpha=alpha)
 
 
 def _draw(rng: np.random.Generator, pools: dict[str, list[int]], names: Sequence[str], wish: np.ndarray) -> int:

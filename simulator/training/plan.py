@@ -8,14 +8,23 @@ from typing import Literal
 
 from simulator.scenario import Scenario
 
-Partition = Literal["iid", "dirichlet", "quantity"]
+Source = Literal["generated", "e2e", "text", "jsonl", "datasets"]
+Partition = Literal["iid", "dirichlet", "length", "quantity", "files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of an object are the prompt, if any, and the text that is learnt."""
+
+    prompt: str | None = None
+    text: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
     """Which examples, how many, and how they are dealt out; see the scenario's ``data`` and ``training``."""
 
-    source: Literal["generated", "e2e"]
+    source: Source
     path: Path | None
     validation_path: Path | None
     samples_per_device: int
@@ -27,6 +36,10 @@ class DataPlan:
     labels: Literal["all", "reference"]
     sequences: int  # per device and round
     tokens: int
+    padding: Literal["fixed", "pack"] = "fixed"
+    fields: Fields = Fields()
+    dataset: str | None = None
+    config: str | None = None
 
 
 def plan_of(scenario: Scenario) -> DataPlan:
@@ -45,4 +58,8 @@ def plan_of(scenario: Scenario) -> DataPlan:
         labels=data.labels,
         sequences=scenario.training.batch,
         tokens=scenario.training.tokens,
+        padding=data.padding,
+        fields=Fields(data.prompt_field, data.text_field or "text"),
+        dataset=data.dataset,
+        config=data.config,
     )

@@ -84,7 +84,9 @@ REFUSED = [
      "s.yaml:7: training.device: unknown device 'gpu'; did you mean 'cpu'? (allowed: auto, cpu, cuda)"),
     (("  rounds: 10", "  weights: size"), "s.yaml:7: training.weights: unknown weights 'size' (allowed: data, equal)"),
     (("seed: 7", "data: {partition: dirichle}"),
-     "s.yaml:2: data.partition: unknown partition 'dirichle'; did you mean 'dirichlet'? (allowed: iid, dirichlet)"),
+
+     "s.yaml:2: data.partition: unknown partition 'dirichle'; did you mean 'dirichlet'? (allowed: iid, dirichlet, "
+     "length, quantity, files)"),
     (("seed: 7", "data: {alpha: null}"), "s.yaml:2: data.alpha: must be a number, got nothing (null)"),
     (("seed: 7", "lora: {targets: [c_attn, q]}"),
      "s.yaml:2: lora.targets: c_attn already holds q, k and v; name one form of them, got c_attn, q"),

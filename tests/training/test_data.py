@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.training.data import IGNORED, TrainingData, encode
+from simulator.training.data import TrainingData
+from simulator.training.encoding import IGNORED, padded, tokenize
 from simulator.training.examples import find, read
 from simulator.training.models import MINI, ModelPlan, load
 from simulator.training.partition import dirichlet, iid, sizes
@@ -192,7 +193,7 @@ def test_too_few_held_out_examples_name_the_key_to_lower(tokenizer, tmp_path):
 
 def test_encode_puts_prompt_reference_and_end_one_after_the_other(tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text(LINE)
-    sequences = encode(tokenizer, 0, read(tmp_path / "a.txt"), plan(tokens=128, labels="all"))
+    sequences = padded(tokenize(tokenizer, 0, read(tmp_path / "a.txt"), "all"), 128, 0)
     whole = [int(sequences.ids_RT[0, 0]), *sequences.labels_RT[0][sequences.labels_RT[0] != IGNORED].tolist()]
     assert tokenizer.decode(whole) == "name : The Vaults | type : pub | food : Thai || The Vaults is a Thai pub ."
     assert whole[-1] == 0
