@@ -55,6 +55,26 @@ def run(
 
 
 @app.command()
+def retime(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run, such as runs/NAME/TIME-SEED")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (default: runs/NAME/TIME-SEED)")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train anew, from the start")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else")] = False,
+) -> None:
+    """Retime a finished run with other links, devices or machines: its losses are replayed, nothing is trained."""
+    from simulator.whatif import retime as what_if  # noqa: PLC0415 -- as above
+
+    try:
+        summary = what_if.retime(run, set_ or [], out=out, retrain=retrain, quiet=as_json)
+    except KeyboardInterrupt as error:
+        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print(json.dumps(summary, indent=2, allow_nan=False))
+
+
+@app.command()
 def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, or a study's own file; see docs/what-if.md")],
     vary: Annotated[

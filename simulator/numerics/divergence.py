@@ -20,7 +20,7 @@ _WHAT: Final = {
 }
 _DID: Final = {
     JOINS: "joined",
-    LEAVES: "left",
+    LEAVES: "dropped out",
     STEP: "was in the server's step",
     BACKWARD: "had its gradients back",
     LOCAL: "took a step of its own",
@@ -42,7 +42,7 @@ def reason(recorded: Sequence[Event], replayed: Sequence[Event], name: Name) -> 
         return f"{what} is not in the recorded run, which ended before it"
     there = same_kind[place]
     if there.devices != here.devices or there.round != here.round:
-        return f"{what} {_members(here, there, name)}"
+        return f"{what} {_members(here, there, name)}{_dropped(here, there, replayed)}"
     first = _first_difference(recorded, replayed, there)
     if first is None:
         return f"{what} comes after other events than in the recorded run"
@@ -60,6 +60,16 @@ def _members(here: Event, there: Event, name: Name) -> str:
     if missing:
         return f"is without {_names(missing, name)}, which the recorded run had"
     return f"is with {_names(added, name)}, which the recorded run did not have"
+
+
+def _dropped(here: Event, there: Event, replayed: Sequence[Event]) -> str:
+    """In which round those dropped out who were there in the recorded run; nothing where some never were."""
+    missing = set(there.devices) - set(here.devices)
+    last = {event.devices[0]: event for event in replayed if event.kind in {JOINS, LEAVES}}
+    if not missing or any(device not in last or last[device].kind == JOINS for device in missing):
+        return ""
+    rounds = sorted({last[device].round for device in missing})
+    return f": dropped out in round {', '.join(map(str, rounds))}"
 
 
 def _first_difference(

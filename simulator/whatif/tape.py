@@ -18,9 +18,9 @@ from simulator.scenario import Scenario
 from simulator.workload import shape_of
 
 _TIMES_ONLY: Final = frozenset(
-    {"name", "horizon", "energy", "on_oom", "memory", "device_catalog", "link_catalog", "num_devices", "network",
-     "availability", "starts_at", "server", "aggregator", "model.timed_as", "model.split", "training.timeout",
-     "training.export"}
+    {"name", "study", "horizon", "energy", "on_oom", "memory", "device_catalog", "link_catalog", "num_devices",
+     "network", "availability", "starts_at", "server", "aggregator", "model.timed_as", "model.split",
+     "training.timeout", "training.export"}
 )  # fmt: skip
 """Keys that decide when something happens and what it costs, or what is kept; whatever is not here may decide about
 what is trained. Some do so through the schedule (a timeout drops somebody): that is found when a tape is replayed. The

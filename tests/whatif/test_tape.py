@@ -110,7 +110,10 @@ def test_what_follows_from_another_history_has_another_key():
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"leaves": (2, 2)}, "round 2: the server's step is without phone-2, which the recorded run had"),
+        (
+            {"leaves": (2, 2)},
+            "round 2: the server's step is without phone-2, which the recorded run had: dropped out in round 2",
+        ),
         ({"rounds": 3}, "round 3: the server's step is not in the recorded run, which ended before it"),
         ({"order": (0, 1)}, "round 1: the server's step is without phone-2, which the recorded run had"),
         ({"order": (0, 1, 2, 3)}, "round 1: the server's step is with phone-3, which the recorded run did not have"),
@@ -137,7 +140,7 @@ def test_a_device_that_lost_its_gradients_is_named_when_that_is_first_felt():
     for history in (recorded, now):
         history.server_step([ticket(3, 2), ticket(4, 2)])
     assert reason(recorded.events, now.events, lambda device: f"phone-{device}") == (
-        "round 2: the server's step is on other adapters: phone-4 left in round 1; "
+        "round 2: the server's step is on other adapters: phone-4 dropped out in round 1; "
         "in the recorded run it had its gradients back in round 1"
     )
 
@@ -235,7 +238,7 @@ def test_a_refused_file_is_named(tmp_path):
 SAME = [
     "network.access.lte.up=1 Mbit/s", "network.model=pure", "devices.1.profile=phone-low", "devices.1.jitter=0.5",
     "server.profile=laptop", "aggregator.profile=raspberry-pi-4", "training.timeout=1 h", "model.timed_as=null",
-    "memory.attention=fused", "name=other",
+    "memory.attention=fused", "name=other", "study={seeds: [1, 2]}",
 ]  # fmt: skip
 OTHER = [
     "training.learning_rate=1e-3", "lora.rank=4", "model.split=2", "devices.2.split=4", "devices.2.count=3", "seed=5",
