@@ -20,10 +20,10 @@ from simulator.workload import shape_of
 _TIMES_ONLY: Final = frozenset(
     {"name", "study", "horizon", "energy", "on_oom", "memory", "device_catalog", "link_catalog", "num_devices",
      "network", "availability", "starts_at", "server", "aggregator", "model.timed_as", "model.split",
-     "training.timeout", "training.export"}
+     "training.timeout", "training.wait", "training.deadline", "training.first", "training.export"}
 )  # fmt: skip
 """Keys that decide when something happens and what it costs, or what is kept; whatever is not here may decide about
-what is trained. Some do so through the schedule (a timeout drops somebody): that is found when a tape is replayed. The
+what is trained. Some do so through the schedule (a deadline drops somebody): that is found when a tape is replayed. The
 split is where the devices' adapters end (`devices` of `training_settings`), except for algorithms with whole copies."""
 
 _WHOLE_BYTES: Final = 64 << 20
