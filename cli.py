@@ -76,13 +76,18 @@ def retime(
 
 @app.command()
 def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
-    scenario: Annotated[Path, typer.Argument(help="A scenario, or a study's own file; see docs/what-if.md")],
+    scenario: Annotated[Path, typer.Argument(help="A scenario, a study's own file, or a run's folder")],
     vary: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUES", help="An axis: a,b,c or 1..11; several make a grid")
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of every variant, such as 1,2,3 or 1..5")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes (default: one for each core)")] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train each kind once, re-time the others from its tape")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes (default: each core for times, 1 for training)")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder, new or to go on in")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Also a grid of more than 10,000 cells")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
@@ -91,7 +96,16 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     from simulator.whatif.study import Options  # noqa: PLC0415 -- as above
     from simulator.whatif.study import study as do  # noqa: PLC0415
 
-    options = Options(vary=vary or [], changes=set_ or [], seeds=seeds, jobs=jobs, out=out, any_size=yes, quiet=as_json)
+    options = Options(
+        vary=vary or [],
+        changes=set_ or [],
+        seeds=seeds,
+        train=train,
+        jobs=jobs,
+        out=out,
+        any_size=yes,
+        quiet=as_json,
+    )
     try:
         result = do(scenario, options)
     except KeyboardInterrupt as error:

@@ -28,8 +28,8 @@ class Progress:
         """Take where to write, and the number of cells."""
         self.total, self.done, self.cached, self.failed = total, 0, 0, 0
         self._console, self._silent, self._clock = console, silent, clock
-        self._started_s = self._written_s = clock()
-        self._doing = ""
+        self._started_s = self._written_s = self._phase_s = clock()
+        self._doing, self._tried, self._to_try = "", 0, 0
         live = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
         self._live = Live(console=console, transient=True, auto_refresh=False) if live and not silent else None
 
@@ -46,9 +46,9 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def phase(self, what: str) -> None:
-        """Say what begins now."""
-        self._doing = what
+    def phase(self, what: str, cells: int) -> None:
+        """So many cells are now tried in one way."""
+        self._doing, self._tried, self._to_try, self._phase_s = what, 0, cells, self._clock()
         self._show(at_once=True)
 
     def skip(self, cells: int) -> None:
@@ -59,16 +59,16 @@ class Progress:
     def step(self, *, cells: int = 1, failed: bool = False) -> None:
         """So many cells are done, all with one piece of work."""
         self.done += cells
+        self._tried += 1
         self.failed += cells if failed else 0
         self._show(at_once=self.done == self.total)
 
     @property
     def left_s(self) -> float | None:
-        """Real seconds that the rest will take if it goes on like this; None where nobody knows yet."""
-        worked = self.done - self.cached
-        if not worked:
+        """Real seconds until what is tried now is done, if it goes on like this; None where nobody knows yet."""
+        if not self._tried:
             return None
-        return (self._clock() - self._started_s) / worked * (self.total - self.done)
+        return (self._clock() - self._phase_s) / self._tried * (self._to_try - self._tried)
 
     def text(self) -> Text:
         """One line: how many of how many, from where, and how long yet."""
@@ -78,10 +78,10 @@ class Progress:
         if self.failed:
             text.append(f"  {self.failed:,} without numbers", BAD)
         text.append(f"  real {f.elapsed(self._clock() - self._started_s)}", LABEL)
-        if self.left_s is not None and self.done < self.total:
-            text.append(f"  about {f.elapsed(self.left_s, digits=0)} to go", ACCENT)
         if self._doing and self.done < self.total:
-            text.append(f"  {self._doing}", LABEL)
+            text.append(f"  {self._doing} {self._tried:,} of {self._to_try:,}", LABEL)
+            if self.left_s is not None:
+                text.append(f", about {f.elapsed(self.left_s, digits=0)} to go", ACCENT)
         return text
 
     def _show(self, *, at_once: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,9 +38,10 @@ def show(console: Console, shown: Shown) -> None:
     rows = shown.variants or shown.rows
     columns = [name for name in shown.columns if not (shown.variants and name == "seed")]
     told, hidden = _picked(rows, shown.best_by)
-    console.print(_table(told, columns, shown))
+    console.print(_table(told, columns, shown, _width(console)))
     if hidden:
-        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in study.csv", LABEL))
+        name = "variants.csv" if shown.variants else "study.csv"
+        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in {name}", LABEL))
     for reason, count in _reasons(shown.rows).items():
         console.print(wrapped("without", Text(f"{count} x {reason}", BAD)), width=_width(console))
     if shown.variants:
@@ -70,6 +72,8 @@ def _joules(value: float) -> str:
     return f"{value / 1000:.1f} kJ" if value >= 1000 else f"{value:.0f} J"
 
 
+_SPARED: Final = ("to_target_bytes", "energy_j", "bytes", "perplexity")
+_COMPARED: Final = ("virtual_s", "to_target_s")
 _FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "virtual_s": f.duration,
     "bytes": f.size,
@@ -88,21 +92,35 @@ def _picked(rows: Sequence[Row], by: str) -> tuple[Sequence[Row], int]:
     return known[:MOST_ROWS], len(rows) - min(MOST_ROWS, len(known))
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown) -> Table:
+def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int) -> Table:
+    """The table, without the numbers that matter least where all do not fit."""
     numbers = [name for name in _HEADS if any(row.get(name) is not None for row in rows)]
+    spared = [name for name in _SPARED if name in numbers and name != shown.best_by]
+    while True:
+        heads = [short(name, columns) for name in columns] + _heads(numbers, variants=bool(shown.variants))
+        cells = [_cells(row, columns, numbers, variants=bool(shown.variants)) for row in rows]
+        wide = [max(map(cell_len, "\n".join(each).splitlines())) for each in zip(heads, *cells, strict=True)]
+        if not spared or sum(wide) + 3 * len(wide) <= width:
+            break
+        numbers.remove(spared.pop(0))
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=shown.name)
-    for name in columns:
-        table.add_column(short(name, columns), style=STRONG, overflow="fold")
-    if not shown.variants:
-        table.add_column("numbers", style=LABEL, no_wrap=True)
-    for name in numbers:
-        table.add_column(_HEADS[name], justify="right")
-        if shown.variants and name in {"virtual_s", "to_target_s"}:
-            table.add_column("less the first", justify="right")
-    for row in rows:
+    for place, head in enumerate(heads):
+        named = place < len(columns)
+        style = STRONG if named else LABEL if head == "numbers" else None
+        table.add_column(head, style=style, justify="left" if named or head == "numbers" else "right", no_wrap=True)
+    for row, texts in zip(rows, cells, strict=True):
         style = ACCENT if all(row.get(name) == shown.best.get(name) for name in columns) else None
-        table.add_row(*_cells(row, columns, numbers, variants=bool(shown.variants)), style=style)
+        table.add_row(*texts, style=style)
     return table
+
+
+def _heads(numbers: Sequence[str], *, variants: bool) -> list[str]:
+    found = [] if variants else ["numbers"]
+    for name in numbers:
+        found.append(_HEADS[name].replace(" to ", " to\n"))
+        if variants and name in _COMPARED:
+            found.append("less the\nfirst")
+    return found
 
 
 def _cells(row: Row, columns: Sequence[str], numbers: Sequence[str], *, variants: bool) -> list[str]:
@@ -111,7 +129,7 @@ def _cells(row: Row, columns: Sequence[str], numbers: Sequence[str], *, variants
         found.append(row["way"] if row["status"] == "done" else row["status"])
     for name in numbers:
         found.append(_with_half(row, name))
-        if variants and name in {"virtual_s", "to_target_s"}:
+        if variants and name in _COMPARED:
             found.append(_with_half(row, f"{name}_less_first", name))
     return found
 

@@ -6,19 +6,25 @@ import hashlib
 import json
 import math
 import pickle
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
+from simulator import world
 from simulator.clock import Stalled
 from simulator.failure import RunFailed
+from simulator.numerics.tape import Tape
 from simulator.record import RoundRow
 from simulator.run_folder import plain
 from simulator.scenario import Scenario
+from simulator.whatif.retime import Diverged, retime_scenario
+from simulator.whatif.tape import Recorder, read_tape
 
 Way = Literal["trained", "re-timed", "timing-only"]
+TRAINED: Final[Way] = "trained"
+RETIMED: Final[Way] = "re-timed"
 TIMING_ONLY: Final[Way] = "timing-only"
 NOT_OF_THE_RESULT: Final = {"name", "study"}  # of a scenario
 
@@ -29,6 +35,7 @@ class Task(NamedTuple):
     key: str
     way: Way
     scenario: bytes  # a pickled Scenario
+    tape: str | None = None  # the file from which a cell is re-timed
 
 
 class Moment(NamedTuple):
@@ -44,33 +51,40 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is known of a finished cell; plain values that JSON holds."""
+    """What is known of a finished cell; plain values that JSON holds.
+
+    ``note`` says why it is not had in a better way, ``tape`` is what a training has recorded (kept apart).
+    """
 
     way: Way
     summary: Mapping[str, Any]
     curve: Sequence[Moment]
+    note: str | None = None
+    tape: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a cell has no numbers. ``kind`` is "refused" (cannot be run, as when a part does not fit) or "failed"."""
+    """Why a cell has no numbers.
 
-    kind: Literal["refused", "failed"]
+    ``kind`` is "refused" (cannot be run, as when a part does not fit), "failed" (began and could not end), or
+    "diverged" (its schedule trains something else than the tape).
+    """
+
+    kind: Literal["refused", "failed", "diverged"]
     reason: str
 
 
-def task_of(scenario: Scenario, way: Way, version: str) -> Task:
-    """The task of a scenario, with its key."""
-    return Task(content_key(scenario, way, version), way, pickle.dumps(scenario))
+Outcome = Result | Failure
 
 
-def content_key(scenario: Scenario, way: Way, version: str) -> str:
+def content_key(scenario: Scenario, version: str) -> str:
     """A name for the outcome: equal for equal settings, whatever they are called and wherever they were said.
 
     Files that the scenario names enter with their size and time of change, the program with its version.
     """
     settings = scenario.model_dump(mode="json", by_alias=True, exclude=NOT_OF_THE_RESULT)
-    content = json.dumps([version, way, settings, sorted(_files(settings))], sort_keys=True)
+    content = json.dumps([version, settings, sorted(_files(settings))], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
@@ -86,22 +100,39 @@ def _files(settings: object) -> Iterator[tuple[str, int, int]]:
         yield settings, of_file.st_size, of_file.st_mtime_ns
 
 
-def work(task: Task) -> Result | Failure:
-    """Compute a cell, in whatever process; what goes wrong with the scenario is told, not raised."""
-    from simulator import world  # noqa: PLC0415 -- a worker reports that it lives before it imports everything
+def work(task: Task, tape: bytes | None = None) -> Outcome:
+    """Compute a cell, in whatever process; what goes wrong with the scenario is told, not raised.
 
+    ``tape`` is the content of the task's tape, where its file cannot be read from here.
+    """
     scenario: Scenario = pickle.loads(task.scenario)
-    started = time.perf_counter()
+    recorder = Recorder()
     try:
-        outcome = world.run(scenario, timing_only=task.way == TIMING_ONLY)
+        if task.way == RETIMED:
+            outcome = retime_scenario(scenario, _tape(task.tape or "") if tape is None else Tape.from_bytes(tape))
+        else:
+            outcome = world.run(scenario, timing_only=task.way == TIMING_ONLY, learner=recorder)
+    except Diverged as error:
+        return Failure("diverged", _sentence(error))
     except ValueError as error:
-        return Failure("refused", " ".join(str(error).split()))
+        return Failure("refused", _sentence(error))
     except (Stalled, RunFailed) as error:
-        return Failure("failed", " ".join(str(error).split()))
+        return Failure("failed", _sentence(error))
     except Exception as error:  # a mistake of ours in one cell: the others go on, and the table says which and what
-        return Failure("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
-    summary: Any = plain({**outcome.summary, "wall_s": time.perf_counter() - started})
-    return Result(task.way, summary, list(curve(outcome.record.rounds)))
+        return Failure("failed", f"{type(error).__name__}: {_sentence(error)}")
+    moments = list(curve(outcome.record.rounds))
+    recorded = recorder.tape.to_bytes() if task.way == TRAINED else None
+    return Result(task.way, cast(dict[str, Any], plain(outcome.summary)), moments, tape=recorded)
+
+
+@lru_cache(maxsize=4)
+def _tape(path: str) -> Tape:
+    """The tape in a file, which is written once; read once by each worker."""
+    return read_tape(Path(path))
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def curve(rounds: Sequence[RoundRow]) -> Iterator[Moment]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from simulator.run_folder import reported
-from simulator.whatif.cells import Moment, Result
+from simulator.whatif.cells import TIMING_ONLY, TRAINED, Moment, Result
 
 STUDY: Final = "study.json"
 CELLS: Final = "cells"
+TAPES: Final = "tapes"
 LOCK: Final = ".lock"
 
 
@@ -50,17 +51,40 @@ class StudyFolder:
         if self.lock is not None:
             os.close(self.lock)
 
-    def held(self, key: str) -> Result | None:
-        """The result of a cell that is done; None for one that is not, or whose file is not whole."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads((self.path / CELLS / f"{key}.json").read_text("utf-8"))
-            return Result(found["way"], found["summary"], [Moment(*moment) for moment in found["curve"]])
+    def held(self, key: str, *, trained: bool) -> Result | None:
+        """The result of a cell that is done, with losses wherever there is one with, and else only if none are needed.
+
+        None for a cell that is not done, or whose file is not whole.
+        """
+        for kind in (TRAINED, TIMING_ONLY)[: 1 if trained else 2]:
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                found = json.loads((self.path / CELLS / f"{key}.{kind}.json").read_text("utf-8"))
+                return Result(found["way"], found["summary"], [Moment(*moment) for moment in found["curve"]])
         return None
 
     def keep(self, key: str, result: Result) -> None:
         """Write a cell's result, in full or not at all."""
         found = {"way": result.way, "summary": result.summary, "curve": result.curve}
-        self.write(f"{CELLS}/{key}.json", json.dumps(found, allow_nan=False).encode())
+        kind = TIMING_ONLY if result.way == TIMING_ONLY else TRAINED
+        self.write(f"{CELLS}/{key}.{kind}.json", json.dumps(found, allow_nan=False).encode())
+
+    def keep_tape(self, training: str, key: str, tape: bytes) -> str:
+        """Write the tape that a cell has recorded under the key of what it trained; returns the file."""
+        with reported(self.path / TAPES):
+            (self.path / TAPES).mkdir(exist_ok=True)
+        self.write(f"{TAPES}/{training}.{key}", tape)
+        return str(self.path / TAPES / f"{training}.{key}")
+
+    def tapes(self, training: str) -> list[str]:
+        """The tapes of that training, the oldest first."""
+        found = (self.path / TAPES).glob(f"{training}.*")
+        return [str(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+    def clear(self, names: Iterable[str]) -> None:
+        """Remove what was made of the cells of an earlier study."""
+        for name in names:
+            with reported(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
 
     def write_json(self, name: str, mapping: Mapping[str, Any]) -> None:
         """Write a JSON file, in full or not at all."""

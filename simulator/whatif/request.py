@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from simulator.run_folder import SCENARIO, SUMMARY, TAPE
 from simulator.scenario import Problem, Scenario, ScenarioError, Setting, Study, Template
 from simulator.scenario.explain import explain
 from simulator.scenario.fields import Surroundings, Text, catalogue_profile
@@ -33,17 +34,19 @@ class Asked:
     changes: tuple[str | Setting, ...]
     grid: Grid
     target: float | None
+    tape: Path | None  # of the run that is studied
 
 
 def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds: str | None) -> Asked:
-    """Read what was asked for.
+    """Read what was asked for; the path is a scenario, a study's own file, or a finished run's folder.
 
     ``--vary`` takes the place of the file's grid, draws and variants, ``--seeds`` that of its seeds. A list of
     algorithms in the scenario is an axis, unless ``algorithm`` is varied. Raises ``ScenarioError`` or ValueError with
     what is wrong; whether the cells are sound is not known yet (`grid.resolve`).
     """
     asked_axes = vary(vary_texts)
-    template, of_file, root, place = _files(path)
+    tape = _tape_of(path) if path.is_dir() else None
+    template, of_file, root, place = _files(path / SCENARIO if tape else path)
     named = [] if any(axis.name == "algorithm" for axis in asked_axes) else algorithms(template)
     first = [axis.points[0].settings[0] for axis in [*named, *asked_axes] if axis.name == "algorithm"]
     base = template.scenario([*changes, *first])
@@ -51,7 +54,16 @@ def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds
     axes = asked_axes or section(study, root, place)
     named = [axis for axis in named if not any("algorithm" in point.columns for a in axes for point in a.points)]
     sown = _seeds(seeds) if seeds is not None else seeds_axis(study.seeds, locate(root, (*place, "seeds"), key=True))
-    return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), study.target)
+    return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), study.target, tape)
+
+
+def _tape_of(run: Path) -> Path:
+    """The tape of a finished run."""
+    if not (run / SUMMARY).exists():
+        raise ValueError(f"{run} is no folder of a finished run: it holds no {SUMMARY}")
+    if not (run / TAPE).exists():
+        raise ValueError(f"{run} holds no tape: nothing was trained; study its scenario instead: {run / SCENARIO}")
+    return run / TAPE
 
 
 def _seeds(text: str) -> list[Axis]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,19 +15,23 @@ from rich.console import Console
 
 from simulator.failure import Interrupted, RunFailed
 from simulator.run_folder import default_path, manifest
+from simulator.scenario import Scenario
 from simulator.views.grid import Progress
 from simulator.views.study import Shown, show
 from simulator.whatif import table
-from simulator.whatif.cells import TIMING_ONLY, Failure, Result, Task, task_of
+from simulator.whatif.campaign import Campaign, Means, Plan
+from simulator.whatif.cells import Failure, Outcome, Result, content_key
 from simulator.whatif.folder import STUDY, StudyFolder
 from simulator.whatif.grid import SEED, refuse_large, resolve
+from simulator.whatif.pictures import FILES, pictures
 from simulator.whatif.request import Asked, read
-from simulator.whatif.workers import Executor, Local, cores
+from simulator.whatif.table import Curve
+from simulator.whatif.tape import read_tape, training_key
+from simulator.whatif.workers import Local, cores
 
 MOST_CELLS: Final = 10_000  # without --yes
 ROOT: Final = Path("studies")
-
-Outcome = Result | Failure
+MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class Options:
     vary: Sequence[str] = ()
     changes: Sequence[str] = ()  # --set
     seeds: str | None = None
+    train: bool = False
     jobs: int | None = None
     out: Path | None = None
     any_size: bool = False  # --yes
@@ -49,75 +56,84 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     asked = read(path, vary_texts=options.vary, changes=options.changes, seeds=options.seeds)
     if not options.any_size:
         refuse_large(asked.grid, MOST_CELLS)
-    console = Console()
     stamp = manifest(seed=asked.base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
     version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
-    cells = asked.grid.cells()
-    tasks = [task_of(scenario, TIMING_ONLY, version) for scenario in resolve(asked.template, asked.changes, cells)]
-    folder = StudyFolder.open(
-        options.out or default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
-    )
-    folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(cells)})
+    scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
+    wanted = options.train or asked.tape is not None
+    plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
+    means = _means(asked, options)
+    root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
+    folder = StudyFolder.open(options.out or root)
+    folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
+    console = Console()
     try:
-        with Progress(console, len(cells), silent=options.quiet) as progress:
-            outcomes = _computed(tasks, folder, Local(options.jobs or cores()), progress)
+        with Progress(console, len(plans), silent=options.quiet) as progress:
+            outcomes = Campaign(folder, means, progress).do(plans)
     except KeyboardInterrupt:
-        done = sum(folder.held(task.key) is not None for task in tasks)
+        done = sum(folder.held(plan.key, trained=plan.training is not None) is not None for plan in plans)
         raise Interrupted(
-            f"interrupted; {done:,} of {len(cells):,} cells are in {folder.path}: "
+            f"interrupted; {done:,} of {len(plans):,} cells are in {folder.path}: "
             f"the same command with --out {folder.path} goes on from there"
         ) from None
     finally:
         folder.close()
-    return _told(asked, tasks, outcomes, folder, None if options.quiet else console)
+    return _told(asked, plans, outcomes, folder, None if options.quiet else console)
+
+
+def _means(asked: Asked, options: Options) -> Means:
+    """Times are had on all cores at once, training one at a time on all of them, unless ``--jobs`` says otherwise."""
+    tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
+    return Means(Local(options.jobs or cores()), Local(options.jobs or 1), options.train, tapes)
+
+
+def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
+    training = None
+    if trained:
+        with suppress(ValueError):  # it cannot be run: doing it tells why
+            training = training_key(scenario)
+    return Plan(content_key(scenario, version), pickle.dumps(scenario), training)
 
 
 def _axes(asked: Asked) -> list[Mapping[str, Any]]:
     return [{"name": axis.name, "points": [dict(point.columns) for point in axis.points]} for axis in asked.grid.axes]
 
 
-def _computed(tasks: Sequence[Task], folder: StudyFolder, executor: Executor, progress: Progress) -> dict[str, Outcome]:
-    """Every task's outcome by key: what the folder holds, and what is computed now; equal work is done once."""
-    counts: dict[str, int] = {}
-    for task in tasks:
-        counts[task.key] = counts.get(task.key, 0) + 1
-    outcomes: dict[str, Outcome] = {}
-    missing: list[Task] = []
-    for task in {task.key: task for task in tasks}.values():
-        held = folder.held(task.key)
-        if held is None:
-            missing.append(task)
-        else:
-            outcomes[task.key] = held
-            progress.skip(counts[task.key])
-    progress.phase("timing")
-    for task, outcome in executor.run(missing):
-        outcomes[task.key] = outcome
-        if isinstance(outcome, Result):
-            folder.keep(task.key, outcome)
-        progress.step(cells=counts[task.key], failed=isinstance(outcome, Failure))
-    return outcomes
+def _curves(asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome]) -> list[Curve]:
+    """How the perplexity of every trained cell fell."""
+    found: list[Curve] = []
+    for cell, plan in zip(asked.grid.cells(), plans, strict=True):
+        outcome = outcomes[plan.key]
+        moments = [each for each in outcome.curve if each.perplexity is not None] if isinstance(outcome, Result) else []
+        if moments:
+            found.append(Curve(cell.columns, moments))
+    return found
 
 
 def _told(
-    asked: Asked, tasks: Sequence[Task], outcomes: Mapping[str, Outcome], folder: StudyFolder, console: Console | None
+    asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome], folder: StudyFolder, console: Console | None
 ) -> dict[str, Any]:
     """Write the table and print it; returns what ``--json`` prints."""
     columns = asked.grid.columns
     results = [outcome for outcome in outcomes.values() if isinstance(outcome, Result)]
     target = asked.target or table.common_target(results)
-    cells = zip(asked.grid.cells(), tasks, strict=True)
-    rows = [table.row_of(cell.columns, outcomes[task.key], target, task.key) for cell, task in cells]
+    cells = zip(asked.grid.cells(), plans, strict=True)
+    rows = [table.row_of(cell.columns, outcomes[plan.key], target, plan.key) for cell, plan in cells]
     if not results:
         kinds = {outcome.kind for outcome in outcomes.values() if isinstance(outcome, Failure)}
         text = f"no cell of the study has numbers; the first: {rows[0]['reason']}"
         raise RunFailed(text) if "failed" in kinds else ValueError(text)
+    folder.clear(MADE)
     numbered = table.with_numbers(rows, columns)
     variants = table.over_seeds(rows, columns) if SEED in columns else []
     folder.write("study.csv", table.as_csv(numbered))
     folder.write("study.parquet", table.as_parquet(numbered))
     if variants:
         folder.write("variants.csv", table.as_csv(variants))
+    curves = _curves(asked, plans, outcomes)
+    if curves:
+        folder.write("curves.csv", table.as_csv(table.of_curves(curves)))
+    for file, png in pictures(asked.base.name, asked.grid.axes, rows, curves, target):
+        folder.write(file, png)
     name, best = table.best(variants or rows) or ("virtual_s", {})
     if console is not None:
         show(console, Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from simulator.scenario.values import measured
@@ -28,6 +29,19 @@ NUMBERS: Final = (
     "dropped",
 )
 LOWER_IS_BETTER: Final = ("virtual_s", "bytes", "energy_j", "perplexity", "to_target_s", "to_target_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How the perplexity of one cell fell."""
+
+    columns: Mapping[str, str]
+    moments: Sequence[Moment]  # those after which it was taken
+
+
+def of_curves(curves: Sequence[Curve]) -> list[Row]:
+    """A row for each evaluation of each cell."""
+    return [{**curve.columns, **moment._asdict()} for curve in curves for moment in curve.moments]
 
 
 def common_target(results: Iterable[Result]) -> float | None:
@@ -59,7 +73,7 @@ def row_of(columns: Mapping[str, str], outcome: Result | Failure, target: float 
         "to_target_bytes": moment and moment.bytes_up + moment.bytes_down,
     }
     row |= {f"{part.replace(' ', '_')}_s": seconds for part, seconds in summary.get("blame", {}).items()}
-    return {**row, "trace_hash": summary.get("trace_hash"), "reason": None, "cell": key}
+    return {**row, "trace_hash": summary.get("trace_hash"), "reason": outcome.note, "cell": key}
 
 
 def with_numbers(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:

@@ -13,9 +13,9 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, NamedTuple, Protocol
 
-from simulator.whatif.cells import Failure, Result, Task, work
+from simulator.whatif.cells import Failure, Outcome, Task, work
 
-Done = tuple[Task, Result | Failure]
+Done = tuple[Task, Outcome]
 LEAVE_S: Final = 5.0  # seconds for a worker to end by itself before it is killed
 
 
@@ -41,7 +41,7 @@ class Local:
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(kind)
         if kind == "forkserver":
-            self._context.set_forkserver_preload(["simulator.world"])  # imported once for all workers
+            self._context.set_forkserver_preload(["simulator.whatif.cells"])  # imported once for all workers
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
         """Every task's outcome, as it comes; the outcome of a task whose worker died says how it died."""
@@ -60,6 +60,7 @@ class Local:
                 for line in connection.wait(list(at_work)):
                     assert isinstance(line, connection.Connection)
                     worker, task = at_work.pop(line)
+                    outcome: Outcome
                     try:
                         outcome = line.recv()
                     except (EOFError, OSError):

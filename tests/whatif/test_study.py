@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ import pytest
 
 import cli
 from simulator import world
-from simulator.scenario import Template, load
+from simulator.scenario import Scenario, Template, load
 from simulator.whatif import table
-from simulator.whatif.cells import Failure, Moment, Result, content_key, task_of
+from simulator.whatif.cells import TIMING_ONLY, Failure, Moment, Result, Task, content_key
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.request import read
 from simulator.whatif.workers import Local
@@ -110,13 +111,8 @@ def test_equal_work_has_one_key_whatever_it_is_called_and_however_it_was_said():
     one = load(FOUR, ["network.access.lte.up=1 Mbit/s", "name=a"])
     two = load(FOUR, ["network.access.lte.up=1000 kbit/s", "name=b", "study={seeds: [1]}"])
     other = load(FOUR, ["network.access.lte.up=2 Mbit/s"])
-    assert content_key(one, "timing-only", "1") == content_key(two, "timing-only", "1")
-    keys = {
-        content_key(one, "timing-only", "2"),
-        content_key(one, "trained", "1"),
-        content_key(other, "timing-only", "1"),
-    }
-    assert len(keys | {content_key(one, "timing-only", "1")}) == 4
+    assert content_key(one, "1") == content_key(two, "1")
+    assert len({content_key(one, "1"), content_key(one, "2"), content_key(other, "1")}) == 3
 
 
 def test_a_file_that_the_scenario_names_is_part_of_the_key(tmp_path):
@@ -127,10 +123,10 @@ def test_a_file_that_the_scenario_names_is_part_of_the_key(tmp_path):
     )
     path = tmp_path / "s.yaml"
     path.write_text(text)
-    before = content_key(load(path), "timing-only", "1")
-    assert content_key(load(path), "timing-only", "1") == before
+    before = content_key(load(path), "1")
+    assert content_key(load(path), "1") == before
     trace.write_text("device,from_s,to_s\na,0,2e9\nb,0,1\n")
-    assert content_key(load(path), "timing-only", "1") != before
+    assert content_key(load(path), "1") != before
 
 
 def test_seeds_are_common_to_all_variants_and_differences_are_paired(capsys, tmp_path):
@@ -233,10 +229,14 @@ def test_the_target_is_what_every_trained_run_came_down_to_and_nothing_is_interp
     assert table.reached(slow.curve, 24) is None
 
 
+def task_of(scenario: Scenario) -> Task:
+    return Task(content_key(scenario, "1"), TIMING_ONLY, pickle.dumps(scenario))
+
+
 def test_a_worker_that_is_killed_loses_its_own_cell_only():
     short = [load(FOUR, [f"seed={seed}"]) for seed in (1, 2, 3)]
     long = load(FOUR, ["training.rounds=3000"])
-    tasks = [task_of(scenario, "timing-only", "1") for scenario in (short[0], long, *short[1:])]
+    tasks = [task_of(scenario) for scenario in (short[0], long, *short[1:])]
     outcomes = {}
     for task, outcome in Local(2).run(tasks):
         if not outcomes:  # the other worker is at the long one
@@ -297,10 +297,12 @@ def test_a_folder_in_which_another_study_is_going_is_refused(tmp_path):
 
 def test_a_cell_that_is_half_there_is_done_again(tmp_path):
     folder = StudyFolder.open(tmp_path / "s")
-    folder.write("cells/abc.json", b'{"way": "timing-only", "summ')
-    assert folder.held("abc") is None
-    folder.keep("abc", Result("timing-only", {"virtual_s": 1.0}, [Moment(0, 0.0, 0, 0, None, None)]))
-    assert folder.held("abc") == Result("timing-only", {"virtual_s": 1.0}, [Moment(0, 0.0, 0, 0, None, None)])
+    result = Result(TIMING_ONLY, {"virtual_s": 1.0}, [Moment(0, 0.0, 0, 0, None, None)])
+    folder.write("cells/abc.timing-only.json", b'{"way": "timing-only", "summ')
+    assert folder.held("abc", trained=False) is None
+    folder.keep("abc", result)
+    assert folder.held("abc", trained=False) == result
+    assert folder.held("abc", trained=True) is None
     folder.close()
 
 
@@ -312,9 +314,10 @@ def test_a_template_makes_the_scenarios_that_loading_makes():
 
 def test_a_timing_only_study_never_loads_torch_in_any_of_its_processes():
     code = (
-        "import sys\nfrom pathlib import Path\nfrom simulator.scenario import load\n"
-        "from simulator.whatif.cells import task_of, work\nimport simulator.whatif.study\n"
-        "work(task_of(load(Path('scenarios/two_devices.yaml')), 'timing-only', '1'))\nprint('torch' in sys.modules)"
+        "import pickle, sys\nfrom pathlib import Path\nfrom simulator.scenario import load\n"
+        "from simulator.whatif.cells import Task, work\nimport simulator.whatif.study\n"
+        "work(Task('a', 'timing-only', pickle.dumps(load(Path('scenarios/two_devices.yaml')))))\n"
+        "print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

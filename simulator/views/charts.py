@@ -1,0 +1,305 @@
+"""Pictures of studies and comparisons: heat map, lines, Pareto front, perplexity. Data in, PNG out, in one style."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from simulator.views import format as f
+
+if TYPE_CHECKING:  # 0.4 s that a study need not wait for before it draws
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7F7F7F")
+"""Okabe and Ito's, which people of all kinds of colour vision tell apart, and two more."""
+MARKS: Final = "osD^vPX*"
+INK, PALE, FAINT = "#222222", "#777777", "#E4E4E4"
+DPI: Final = 150
+MOST_SERIES: Final = len(COLOURS)
+FEW: Final = 40  # points: so many have marks, and cells of a heat map their number
+LOG_FROM: Final = 20.0  # a positive axis whose ends lie this factor apart is logarithmic
+
+
+class Unit(NamedTuple):
+    """What numbers on an axis are divided by, and the name of what is left."""
+
+    worth: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points of one kind, joined by a line in their order."""
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    halves: Sequence[float] | None = None  # of intervals around the ys
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis: what it shows, and how: ``unit`` is "s", "B", "J", another SI unit or "" for plain numbers.
+
+    ``ticks`` are the names of categories at 0, 1, 2, ...
+    """
+
+    title: str
+    unit: str = ""
+    ticks: Sequence[str] | None = None
+
+
+def unit_for(values: Sequence[float], unit: str) -> Unit:
+    """The unit in which the greatest of some values is read most easily."""
+    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if unit == "s":
+        steps = [(86400 * 3, 86400.0, "d"), (3600 * 3, 3600.0, "h"), (60 * 5, 60.0, "min"), (0.5, 1.0, "s")]
+        worth, name = next(((worth, name) for least, worth, name in steps if most >= least), (1e-3, "ms"))
+        return Unit(worth, name)
+    if not unit:
+        return Unit(1.0, "")
+    for prefix, worth in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if most >= worth:
+            return Unit(worth, f"{prefix}{unit}")
+    return Unit(1.0, unit)
+
+
+def heat_map(x: Scale, y: Scale, values: Sequence[Sequence[float | None]], *, shown: Scale, title: str) -> bytes:
+    """A value for every pair of two axes' points; ``values[row][column]`` with the first row at the bottom.
+
+    What has no value stays empty. The lowest value has a frame.
+    """
+    assert x.ticks is not None, "a heat map's axes have a name for each point"
+    assert y.ticks is not None, "a heat map's axes have a name for each point"
+    known = [value for row in values for value in row if value is not None]
+    unit = unit_for(known, shown.unit)
+    numbers = [[math.nan if value is None else value / unit.worth for value in row] for row in values]
+    wide, high = len(x.ticks), len(y.ticks)
+    figure, axes = _figure(
+        title, width=min(max(5.0, 2.4 + 0.75 * wide), 12.0), height=min(max(3.2, 1.8 + 0.42 * high), 9.0)
+    )
+    log = min(known) > 0 and max(known) / min(known) >= LOG_FROM
+    image = axes.imshow(numbers, aspect="auto", origin="lower", cmap="viridis_r", norm="log" if log else "linear")
+    _name_ticks(axes, x, y)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    if wide * high <= 4 * FEW:
+        _write_numbers(axes, numbers, log=log)
+    best = min(known) / unit.worth
+    row, column = next((i, j) for i, line in enumerate(numbers) for j, value in enumerate(line) if value == best)
+    axes.add_patch(_frame(column, row))
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.outline.set_visible(False)
+    if log:
+        bar.ax.yaxis.set_major_formatter(_plain_number)
+    bar.set_label(_titled(shown, unit), color=PALE)
+    bar.ax.tick_params(which="both", colors=PALE, labelsize=8, length=0)
+    return _png(figure)
+
+
+def lines(x: Scale, y: Scale, series: Sequence[Series], *, title: str, step: bool = False) -> bytes:
+    """Lines over one axis; ``step``: what was seen last holds until the next point."""
+    figure, axes = _figure(title)
+    _draw_lines(axes, x, y, series, step=step)
+    _legend(axes, series)
+    return _png(figure)
+
+
+def side_by_side(
+    xs: Sequence[Scale], y: Scale, series: Sequence[Sequence[Series]], *, title: str, target: float | None = None
+) -> bytes:
+    """The same quantity over several axes, such as perplexity over time and over bytes; it holds until seen anew."""
+    figure, panels = _panels(title, len(xs))
+    for axes, x, each in zip(panels, xs, series, strict=True):
+        _draw_lines(axes, x, y, each, step=True)
+        if target is not None:
+            axes.axhline(target, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
+    if target is not None:
+        panels[-1].annotate(
+            f"{f.perplexity(target)}", (1, target), xycoords=("axes fraction", "data"), textcoords="offset points",
+            xytext=(4, 0), va="center", color=PALE, fontsize=8,
+        )  # fmt: skip
+    _legend(panels[0], series[0])
+    return _png(figure)
+
+
+def scatter(x: Scale, y: Scale, groups: Sequence[Series], front: Sequence[int] | None, *, title: str) -> bytes:
+    """Points by group; ``front`` has the places, over all groups in turn, of those that no other beats in both."""
+    figure, axes = _figure(title)
+    points = [(px, py) for each in groups for px, py in zip(each.xs, each.ys, strict=True)]
+    x_unit, y_unit = _set_scales(axes, x, y, [px for px, _ in points], [py for _, py in points])
+    best = sorted((points[place][0] / x_unit.worth, points[place][1] / y_unit.worth) for place in front or ())
+    if best:
+        axes.step(
+            [px for px, _ in best],
+            [py for _, py in best],
+            where="post",
+            color=PALE,
+            linewidth=1,
+            zorder=1,
+            label="Pareto front",
+        )
+    for place, each in enumerate(groups):
+        colour, mark = COLOURS[place % MOST_SERIES], MARKS[place % len(MARKS)]
+        px, py = [value / x_unit.worth for value in each.xs], [value / y_unit.worth for value in each.ys]
+        axes.scatter(px, py, s=26, color=colour, marker=mark, label=each.label, alpha=0.85, linewidths=0, zorder=2)
+    if best:
+        axes.scatter(
+            [px for px, _ in best],
+            [py for _, py in best],
+            s=70,
+            facecolors="none",
+            edgecolors=INK,
+            linewidths=0.9,
+            zorder=3,
+        )
+    if len(groups) > 1 or best:
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return _png(figure)
+
+
+def stacks(x: Scale, labels: Sequence[str], parts: Sequence[Series], *, title: str) -> bytes:
+    """Horizontal bars made of parts: ``parts[k].xs`` has that part of each bar."""
+    figure, axes = _figure(title, height=1.6 + 0.45 * len(labels))
+    totals = [sum(each.xs[place] for each in parts) for place in range(len(labels))]
+    unit = unit_for(totals, x.unit)
+    left = [0.0] * len(labels)
+    for place, each in enumerate(parts):
+        widths = [value / unit.worth for value in each.xs]
+        axes.barh(
+            range(len(labels)), widths, left=left, height=0.62, color=COLOURS[place % MOST_SERIES], label=each.label
+        )
+        left = [begin + width for begin, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(_titled(x, unit))
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.28), labelcolor=INK)
+    return _png(figure)
+
+
+def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The places of the points that no other beats: none is lower in one and at most as high in the other."""
+    order = sorted(range(len(points)), key=lambda place: points[place])
+    found: list[int] = []
+    lowest = math.inf
+    for place in order:
+        if points[place][1] < lowest:
+            found.append(place)
+            lowest = points[place][1]
+    return found
+
+
+def _figure(title: str, *, width: float = 7.2, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure, panels = _panels(title, 1, width=width, height=height)
+    return figure, panels[0]
+
+
+def _panels(title: str, count: int, *, width: float | None = None, height: float = 4.2) -> tuple[Figure, list[Axes]]:
+    """An empty picture in the house style. No global state is touched, and no window is opened."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 -- see above
+
+    figure = Figure(figsize=(width or (7.2 if count == 1 else 5.2 * count), height), dpi=DPI, layout="constrained")
+    panels = [figure.add_subplot(1, count, place + 1) for place in range(count)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.grid(color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(which="both", colors=PALE, labelsize=8, length=0)
+        axes.xaxis.label.set_color(PALE)
+        axes.yaxis.label.set_color(PALE)
+    panels[0].set_title(title, loc="left", fontsize=10, color=INK, pad=10)
+    return figure, panels
+
+
+def _draw_lines(axes: Axes, x: Scale, y: Scale, series: Sequence[Series], *, step: bool) -> None:
+    x_unit, y_unit = _set_scales(
+        axes, x, y, [value for each in series for value in each.xs], [value for each in series for value in each.ys]
+    )
+    for place, each in enumerate(series):
+        colour = COLOURS[place % MOST_SERIES]
+        xs, ys = [value / x_unit.worth for value in each.xs], [value / y_unit.worth for value in each.ys]
+        style: dict[str, Any] = {"drawstyle": "steps-post"} if step else {}
+        mark = MARKS[place % len(MARKS)] if len(xs) <= FEW else None
+        axes.plot(xs, ys, color=colour, linewidth=1.6, marker=mark, markersize=3.5, label=each.label, **style)
+        if each.halves is not None:
+            low = [value - half / y_unit.worth for value, half in zip(ys, each.halves, strict=True)]
+            high = [value + half / y_unit.worth for value, half in zip(ys, each.halves, strict=True)]
+            axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _set_scales(axes: Axes, x: Scale, y: Scale, xs: Sequence[float], ys: Sequence[float]) -> tuple[Unit, Unit]:
+    """Name both axes and choose their scales; returns the units in which to draw."""
+    units: list[Unit] = []
+    for scale, values, name, set_scale, set_ticks in (
+        (x, xs, axes.set_xlabel, axes.set_xscale, axes.set_xticks),
+        (y, ys, axes.set_ylabel, axes.set_yscale, axes.set_yticks),
+    ):
+        unit = unit_for(values, scale.unit)
+        units.append(unit)
+        name(_titled(scale, unit))
+        if scale.ticks is not None:
+            set_ticks(range(len(scale.ticks)), scale.ticks)
+        elif scale.unit != "s" and min(values, default=0) > 0 and max(values) / min(values) >= LOG_FROM:
+            set_scale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(_plain_number)
+    return units[0], units[1]
+
+
+def _plain_number(value: float, _: object = None) -> str:
+    return f"{value:g}"
+
+
+def _name_ticks(axes: Axes, x: Scale, y: Scale) -> None:
+    assert x.ticks is not None, "named"
+    assert y.ticks is not None, "named"
+    for scale, set_ticks, name in ((x, axes.set_xticks, axes.set_xlabel), (y, axes.set_yticks, axes.set_ylabel)):
+        assert scale.ticks is not None, "named"
+        every = math.ceil(len(scale.ticks) / 16)
+        places = range(0, len(scale.ticks), every)
+        set_ticks(list(places), [scale.ticks[place] for place in places])
+        name(scale.title)
+    if max(len(tick) for tick in x.ticks) * len(x.ticks) > 90:
+        axes.tick_params(axis="x", labelrotation=35)
+
+
+def _write_numbers(axes: Axes, numbers: Sequence[Sequence[float]], *, log: bool) -> None:
+    known = sorted(value for row in numbers for value in row if math.isfinite(value))
+    middle = math.sqrt(known[0] * known[-1]) if log else (known[0] + known[-1]) / 2
+    write: Callable[[float], str] = "{:.1f}".format if known[-1] < 100 else "{:,.0f}".format
+    for i, row in enumerate(numbers):
+        for j, value in enumerate(row):
+            if math.isfinite(value):
+                colour = "white" if value > middle else INK
+                axes.text(j, i, write(value), ha="center", va="center", fontsize=7.5, color=colour)
+            else:
+                axes.text(j, i, "-", ha="center", va="center", fontsize=7.5, color=PALE)
+
+
+def _frame(column: int, row: int) -> Any:  # noqa: ANN401 -- a patch of a library that is not loaded yet
+    from matplotlib.patches import Rectangle  # noqa: PLC0415 -- see above
+
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=1.8)
+
+
+def _titled(scale: Scale, unit: Unit) -> str:
+    return f"{scale.title} ({unit.name})" if unit.name else scale.title
+
+
+def _legend(axes: Axes, series: Sequence[Series]) -> None:
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+
+
+def _png(figure: Figure) -> bytes:
+    """The picture; equal data give equal bytes."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", facecolor="white", metadata={"Software": None})
+    return data.getvalue()

@@ -1,0 +1,154 @@
+"""A study's pictures: virtual time over one axis or two, time against bytes and perplexity, and how perplexity fell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Final
+
+from simulator.scenario.values import measured
+from simulator.views import charts
+from simulator.views.charts import Scale, Series
+from simulator.views.study import short
+from simulator.whatif.grid import SEED, Axis
+from simulator.whatif.table import Curve, Row, reached
+
+TIME: Final = Scale("virtual time", "s")
+BYTES: Final = Scale("bytes up and down", "B")
+PERPLEXITY: Final = Scale("perplexity")
+HEAT, LINES, PARETO, PARETO_LOSS, FELL = FILES = (
+    "heatmap.png",
+    "virtual_time.png",
+    "pareto.png",
+    "pareto_perplexity.png",
+    "perplexity.png",
+)
+
+
+def pictures(
+    name: str, axes: Sequence[Axis], rows: Sequence[Row], curves: Sequence[Curve], target: float | None
+) -> Iterable[tuple[str, bytes]]:
+    """File names and PNGs of whatever can be drawn. ``rows`` as in study.csv; means are taken over seeds."""
+    rows = [row for row in rows if row["status"] == "done"]
+    ways = "/".join(dict.fromkeys(row["way"] for row in rows))
+    varied = [axis for axis in axes if axis.name != SEED and len(axis.points) > 1]
+    seeds = next((len(axis.points) for axis in axes if axis.name == SEED), 1)
+    title = f"{name} ({ways}{f', mean of {seeds} seeds' if seeds > 1 else ''})"
+    if len(varied) == 2:
+        yield HEAT, _heat_map(varied, rows, title)
+    over = max((axis for axis in varied if _numeric(axis)), key=lambda axis: len(axis.points), default=None)
+    groups = _grouped(rows, [axis for axis in varied if axis is not over])
+    if over is not None and len(groups) <= charts.MOST_SERIES:
+        yield LINES, _lines(over, groups, title)
+    if len(rows) > 1:
+        yield from _pareto(varied, rows, title)
+    if curves:
+        yield FELL, _perplexity(varied, curves, title, target)
+
+
+def _label(axis: Axis, point: int) -> str:
+    """A point's name: its value, or of several the first column, which counts or names them."""
+    return next(iter(axis.points[point].columns.values()))
+
+
+def _numeric(axis: Axis) -> bool:
+    """Whether all of the axis' points are one quantity of one kind."""
+    found = [measured(next(iter(point.columns.values()))) for point in axis.points if len(point.columns) == 1]
+    return len(found) == len(axis.points) and None not in found and len({each[1] for each in found if each}) == 1
+
+
+def _grouped(rows: Sequence[Row], axes: Sequence[Axis]) -> dict[str, list[Row]]:
+    """The rows by their place on these axes, named."""
+    names = [next(iter(axis.points[0].columns)) for axis in axes]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        parts = [value if axis.name in {"algorithm", "variant"} else f"{short(name, names)} {value}"
+                 for axis, name, value in zip(axes, names, (row[name] for name in names), strict=True)]  # fmt: skip
+        groups.setdefault(", ".join(parts), []).append(row)
+    return groups
+
+
+def _heat_map(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> bytes:
+    wide, high = sorted(axes, key=_numeric, reverse=True)
+    x, y = ([_label(axis, point) for point in range(len(axis.points))] for axis in (wide, high))
+    values = [[_mean(rows, {wide.name: column, high.name: row}, "virtual_s") for column in x] for row in y]
+    names = [axis.name for axis in axes]
+    across, up = Scale(short(wide.name, names), ticks=x), Scale(short(high.name, names), ticks=y)
+    return charts.heat_map(across, up, values, shown=TIME, title=f"Virtual time: {title}")
+
+
+def _mean(rows: Sequence[Row], columns: Mapping[str, str], number: str) -> float | None:
+    found = [row[number] for row in rows if all(row[name] == value for name, value in columns.items())]
+    return fmean(found) if found else None
+
+
+def _lines(over: Axis, groups: Mapping[str, Sequence[Row]], title: str) -> bytes:
+    first = measured(over.points[0].columns[over.name])
+    found: list[Series] = []
+    for label, rows in groups.items():
+        points: dict[float, list[float]] = {}
+        for row in rows:
+            number = measured(row[over.name])
+            assert number is not None, "the axis is numeric"
+            points.setdefault(number[0], []).append(row["virtual_s"])
+        ordered = sorted(points.items())
+        found.append(Series(label, [x for x, _ in ordered], [fmean(ys) for _, ys in ordered]))
+    return charts.lines(Scale(over.name, first[1] if first else ""), TIME, found, title=f"Virtual time: {title}")
+
+
+def _pareto(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> Iterable[tuple[str, bytes]]:
+    """Time against bytes, and against perplexity where it is known."""
+    kinds = [axis for axis in axes if not _numeric(axis) and len(axis.points) <= charts.MOST_SERIES]
+    groups = _grouped(rows, kinds)
+    groups = groups if len(groups) <= charts.MOST_SERIES else {"": list(rows)}
+    for file, number, scale in ((PARETO, "bytes", BYTES), (PARETO_LOSS, "perplexity", PERPLEXITY)):
+        kept = {label: [row for row in group if row[number] is not None] for label, group in groups.items()}
+        ordered = [row for group in kept.values() for row in group]
+        if len(ordered) > 1:
+            front = charts.front_of([(row["virtual_s"], row[number]) for row in ordered])
+            series = [
+                Series(label, [row["virtual_s"] for row in group], [row[number] for row in group])
+                for label, group in kept.items()
+            ]
+            yield file, charts.scatter(TIME, scale, series, front, title=f"Time and {scale.title}: {title}")
+
+
+def _perplexity(axes: Sequence[Axis], curves: Sequence[Curve], title: str, target: float | None) -> bytes:
+    """Perplexity over virtual time and over bytes, of the first seed.
+
+    Of more cells than can be told apart: of each algorithm, variant, ... the one that is quickest to the target.
+    """
+    named: dict[str, Curve] = {}
+    for curve in curves:
+        named.setdefault(_name(curve, axes), curve)
+    shown = named
+    if len(named) > charts.MOST_SERIES:
+        kinds = [axis for axis in axes if not _numeric(axis)]
+        quickest: dict[str, str] = {}
+        for label in sorted(named, key=lambda label: _when(named[label], target)):
+            quickest.setdefault(_name(named[label], kinds) if kinds else label, label)
+        chosen = list(quickest.values())[: charts.MOST_SERIES]
+        shown = {label: curve for label, curve in named.items() if label in chosen}
+        title += f", the quickest {len(shown)} of {len(named)}"
+    times = [Series(label, [m.virtual_s for m in each.moments], _perplexities(each)) for label, each in shown.items()]
+    sizes = [
+        Series(label, [float(m.bytes_up + m.bytes_down) for m in each.moments], _perplexities(each))
+        for label, each in shown.items()
+    ]
+    title = f"Perplexity on held-out data: {title}"
+    return charts.side_by_side([TIME, BYTES], PERPLEXITY, [times, sizes], title=title, target=target)
+
+
+def _name(curve: Curve, axes: Sequence[Axis]) -> str:
+    return next(iter(_grouped([dict(curve.columns)], axes)))
+
+
+def _when(curve: Curve, target: float | None) -> tuple[float, float]:
+    """When a cell came down to the target, then how far it came in the end."""
+    moment = reached(curve.moments, target)
+    return (math.inf if moment is None else moment.virtual_s), curve.moments[-1].perplexity or math.inf
+
+
+def _perplexities(curve: Curve) -> list[float]:
+    return [moment.perplexity for moment in curve.moments if moment.perplexity is not None]

@@ -1,0 +1,151 @@
+"""Studies with losses: one training for each kind, the rest re-timed from its tape, exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+from simulator import world
+from simulator.scenario import load
+from simulator.whatif.campaign import Campaign, Means, Plan
+from simulator.whatif.cells import Failure, Result, Task
+from simulator.whatif.folder import StudyFolder
+
+ROOT = Path(__file__).parents[2]
+FOUR = ROOT / "scenarios" / "four_phones.yaml"
+
+
+def study(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(["study", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_bandwidth_axis_trains_once_and_every_cell_is_what_real_training_gives(capsys, tmp_path):
+    vary = ("--vary", "network.access.lte.up=1,20Mbit/s", "--vary", "model.split=3,4", "--train")
+    code, out, _ = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "s"))
+    assert code == 0
+    cells = json.loads(out)["cells"]
+    assert [cell["way"] for cell in cells] == ["trained", "trained", "re-timed", "re-timed"]
+    for cell in cells[1:]:
+        changes = [f"network.access.lte.up={cell['network.access.lte.up']}", f"model.split={cell['model.split']}"]
+        alone = world.run(load(FOUR, changes)).summary
+        assert [cell[name] for name in ("trace_hash", "loss", "virtual_s")] == [
+            alone[name] for name in ("trace_hash", "loss", "virtual_s")
+        ]
+    folder = tmp_path / "s"
+    curves = list(csv.DictReader((folder / "curves.csv").open()))
+    assert len(curves) == 4 * 3  # before training and after both rounds
+    pictures = {"heatmap.png", "virtual_time.png", "pareto.png", "pareto_perplexity.png", "perplexity.png"}
+    assert {path.name for path in folder.glob("*.png")} == pictures
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_a_run_that_is_over_is_studied_over_its_tape_without_torch(capsys, tmp_path):
+    assert cli.main(["run", str(FOUR), "--json", "--out", str(tmp_path / "run")]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    code = (
+        "import sys\nimport cli\n"
+        f"cli.main(['study', {str(tmp_path / 'run')!r}, '--vary', 'network.access.lte.up=20,30Mbit/s', '--json',"
+        f" '--jobs', '1', '--out', {str(tmp_path / 's')!r}])\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    same, faster = json.loads(done.stdout)["cells"]
+    assert (same["way"], same["trace_hash"], same["loss"]) == ("re-timed", summary["trace_hash"], summary["loss"])
+    assert (faster["way"], faster["loss"]) == ("re-timed", summary["loss"])
+    assert faster["trace_hash"] != same["trace_hash"]
+
+
+def test_cells_that_a_tape_does_not_fit_have_their_times_only_unless_they_may_be_trained(capsys, tmp_path):
+    assert cli.main(["run", str(FOUR), "--json", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    vary = (str(tmp_path / "run"), "--vary", "lora.alpha=16,8", "--out", str(tmp_path / "s"), "--json")
+    first, second = json.loads(study(capsys, *vary)[1])["cells"]
+    assert (first["way"], second["way"], second["loss"]) == ("re-timed", "timing-only", None)
+    first, second = json.loads(study(capsys, *vary, "--train")[1])["cells"]
+    assert (first["way"], second["way"]) == ("re-timed", "trained")
+    assert second["loss"] == world.run(load(FOUR, ["lora.alpha=8"])).summary["loss"]
+
+
+def test_a_run_without_a_tape_is_refused(capsys, tmp_path):
+    assert cli.main(["run", str(FOUR), "--timing-only", "--json", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    code, _, err = study(capsys, str(tmp_path / "run"), "--vary", "model.split=1,2")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "holds no tape: nothing was trained; study its scenario instead" in err
+
+
+class Recorded:
+    """An executor that answers from a table, and notes what it was asked."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def run(self, tasks):
+        for task in tasks:
+            self.asked.append((task.key, task.way, Path(task.tape).name if task.tape else None))
+            yield task, self.answers(task)
+
+
+class Quiet:
+    def phase(self, what, cells): ...
+    def skip(self, cells): ...
+    def step(self, *, cells, failed): ...
+
+
+def test_a_cell_that_diverges_is_trained_and_its_tape_serves_those_who_are_left(tmp_path):
+    """Cells 1 and 2 train one thing, 3 and 4 another: their schedule drops somebody."""
+
+    def answer(task: Task):
+        result = Result(task.way, {"virtual_s": 1.0}, [], tape=b"tape" if task.way == "trained" else None)
+        if task.way == "re-timed" and (task.key in "12") != (Path(task.tape).name[-1] in "12"):
+            return Failure("diverged", "round 1: 3 steps without low")
+        return result
+
+    folder, executor = StudyFolder.open(tmp_path / "s"), Recorded(answer)
+    plans = [Plan(key, b"", "t") for key in "1234"]
+    outcomes = Campaign(folder, Means(executor, executor, True, {}), Quiet()).do(plans)
+    assert [outcomes[key].way for key in "1234"] == ["trained", "re-timed", "trained", "re-timed"]
+    assert outcomes["3"].note == "round 1: 3 steps without low"
+    assert executor.asked == [
+        ("1", "trained", None),
+        ("2", "re-timed", "t.1"),
+        ("3", "re-timed", "t.1"),
+        ("4", "re-timed", "t.1"),
+        ("3", "trained", None),
+        ("4", "re-timed", "t.3"),
+    ]
+    again = Recorded(answer)
+    assert Campaign(folder, Means(again, again, True, {}), Quiet()).do(plans).keys() == outcomes.keys()
+    assert again.asked == []
+    folder.close()
+
+
+def test_where_the_first_of_a_kind_cannot_be_trained_the_next_one_is(tmp_path):
+    def answer(task: Task):
+        if task.key == "1":
+            return Failure("refused", "does not fit")
+        return Result(task.way, {}, [], tape=b"tape" if task.way == "trained" else None)
+
+    folder, executor = StudyFolder.open(tmp_path / "s"), Recorded(answer)
+    plans = [Plan(key, b"", "t") for key in "123"]
+    outcomes = Campaign(folder, Means(executor, executor, True, {}), Quiet()).do(plans)
+    assert outcomes["1"] == Failure("refused", "does not fit")
+    assert [outcomes[key].way for key in "23"] == ["trained", "re-timed"]
+    folder.close()
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_equal_work_is_done_once(tmp_path, trained):
+    executor = Recorded(lambda task: Result(task.way, {}, [], tape=b"tape" if task.way == "trained" else None))
+    folder = StudyFolder.open(tmp_path / "s")
+    plans = [Plan("1", b"", "t" if trained else None)] * 3
+    Campaign(folder, Means(executor, executor, True, {}), Quiet()).do(plans)
+    assert len(executor.asked) == 1
+    folder.close()
