@@ -116,6 +116,26 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
 
 
 @app.command()
+def blame(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/NAME/TIME-1")],
+    round_: Annotated[int | None, typer.Option("--round", help="The critical path of this round")] = None,
+    all_devices: Annotated[bool, typer.Option("--devices", help="Name all devices, not just the first few")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Say where a run's time went, and how much slower each device could be at no cost."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from simulator.views import blame as view  # noqa: PLC0415
+    from simulator.whatif.blaming import blame_run  # noqa: PLC0415
+
+    found = blame_run(run)
+    if as_json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        view.show(found, Console(), round=round_, devices=all_devices)
+
+
+@app.command()
 def check(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,

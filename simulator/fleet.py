@@ -165,6 +165,15 @@ class Fleet(Sequence[Member]):
         group = name.rpartition("-")[0]
         return group if group in self._by_group else None
 
+    def named(self, name: str) -> Member:
+        """The device of that name. Raises ValueError where there is no such device."""
+        group = self.group_of(name)
+        number = 0 if group == name else int(name.rpartition("-")[2] or 0) - 1
+        kind = self._by_group.get(group or "")
+        if kind is None or not 0 <= number < kind.group.count or kind.name(number) != name:
+            raise ValueError(f"there is no device {name!r}")
+        return self[kind.first + number]
+
     def _locate(self, index: int) -> tuple[_Kind, int]:
         kind = self._kinds[bisect_right(self._ends, index)]
         return kind, index - kind.first

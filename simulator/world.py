@@ -287,6 +287,7 @@ def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
         "bytes_by_kind": dict(sorted(record.bytes_by_kind.items())),
+        "waits": [[row.round, row.start_s, row.end_s] for row in record.waits],
         "slowest": [{"device": name, "rounds_last": count} for name, count in slowest.most_common(5)],
         "trace_hash": record.trace_hash,
     }

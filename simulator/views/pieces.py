@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from simulator.views.format import MINUS
 from simulator.views.info import RunInfo
-from simulator.views.palette import ACCENT, BAD, LABEL, STRONG
+from simulator.views.palette import ACCENT, BAD, LABEL, STRONG, Pen
 
 LABEL_WIDTH = 14
+PLAIN: Final = str.maketrans({MINUS: "-", "·": ",", "…": "~"})
+
+
+def put(console: Console, content: RenderableType, pen: Pen) -> None:
+    """Print something; a terminal that cannot show Unicode gets ASCII in its place."""
+    with console.capture() as capture:
+        console.print(content)
+    text = capture.get()
+    if pen.ascii_only:
+        text = text.translate(PLAIN).encode(console.encoding, "replace").decode(console.encoding)
+    console.file.write(text)
+    console.file.flush()
 
 
 def header(info: RunInfo, width: int) -> Panel:

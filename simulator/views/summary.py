@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -12,13 +12,10 @@ from rich.text import Text
 from simulator.record import RoundRow
 from simulator.views import summary_sections as sections
 from simulator.views.energy_section import energy
-from simulator.views.format import MINUS
 from simulator.views.info import RunInfo
 from simulator.views.palette import ACCENT, LABEL, MAX_WIDTH, Pen, pen_for
-from simulator.views.pieces import header
+from simulator.views.pieces import header, put
 from simulator.views.tally import Traffic
-
-PLAIN: Final = str.maketrans({MINUS: "-", "·": ",", "…": "~"})
 
 
 def print_summary(
@@ -36,13 +33,7 @@ def print_summary(
     Unicode gets ASCII in its place.
     """
     pen = pen_for(console, console.width)
-    with console.capture() as capture:
-        console.print(render(info, rounds, summary, traffic=traffic, pen=pen))
-    text = capture.get()
-    if pen.ascii_only:
-        text = text.translate(PLAIN).encode(console.encoding, "replace").decode(console.encoding)
-    console.file.write(text)
-    console.file.flush()
+    put(console, render(info, rounds, summary, traffic=traffic, pen=pen), pen)
 
 
 def render(
