@@ -66,14 +66,15 @@ def _rounds(path: Path) -> list[RoundRow]:
     kinds = get_type_hints(RoundRow)
     try:
         rows = list(csv.DictReader(io.StringIO(_bytes(path).decode())))
-        return [
-            RoundRow(**{name: _value(kinds[name], text) for name, text in row.items() if name in kinds}) for row in rows
+        values: list[dict[str, Any]] = [
+            {name: _value(kinds[name], text) for name, text in row.items() if name in kinds} for row in rows
         ]
+        return [RoundRow(**each) for each in values]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is not the table of a run's rounds: {error}") from error
 
 
-def _value(kind: type, text: str) -> Any:
+def _value(kind: type, text: str) -> object:
     return math.nan if kind is float and not text else kind(text)
 
 
