@@ -12,6 +12,7 @@ from devices.heat import NEVER, Heat, Throttle
 from devices.profile import Profile
 from devices.spread import speed_factors
 from simulator.messages import Kind, Message
+from simulator.numerics import Ticket
 from simulator.record import ComputeRow, Record
 from simulator.serving import Serving, deal, exchange_bytes
 from simulator.streams import stream
@@ -130,3 +131,7 @@ class Device(Actor):
         """Take the device's place in the fleet and its workload."""
         super().__init__(name, machine, transport, record)
         self.index, self.costs = index, costs
+
+    def costs_of(self, ticket: Ticket) -> SplitWorkload:
+        """What a step on that batch costs, which may be shorter than `costs` says at most."""
+        return self.costs.of_length(ticket.tokens)

@@ -35,14 +35,14 @@ from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Group, Scenario
 from simulator.serving import Serving
-from simulator.training.counts import sample_counts
+from simulator.training.counts import check_data, sample_counts
+from simulator.training.lengths import lengths_of
 from simulator.transport import SimulatedTransport
 from simulator.workload import SplitWorkload, aggregation_work, server_work, shape_of
 from simulator.workload.memory import FLOAT_BYTES
 
 MOST_AT_ONCE: Final = 100_000
 MOST_BLAMED: Final = 5  # devices, and links, of each part that summary.json names
-ANY_SIZE: Final = ("iid", "dirichlet", "quantity")  # partitions that need not see all examples at once
 
 Learner = Callable[[Scenario, fleet.Fleet, Callable[[str], None]], tuple[Numerics, Sequence[float]]]
 """Makes the numerics of a run, and each device's weight in an average; it is told whom to tell what it is doing."""
@@ -99,24 +99,11 @@ def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) ->
     return {"copies of adapters": 4 * FLOAT_BYTES * (at_once - 1) * largest}
 
 
-def _check_data(scenario: Scenario) -> None:
-    """Refuse to train a population on a file; generated data are written for those who take part only."""
-    data = scenario.data
-    if not fleet.is_crowd(scenario) or data.partition == "files":
-        return
-    for key, value, allowed in (("source", data.source, ("generated",)), ("partition", data.partition, ANY_SIZE)):
-        if value not in allowed:
-            raise ValueError(
-                f"data.{key} {value}: at most {fleet.MOST_EXAMPLES:,} examples are read for a fleet; "
-                f"lower data.samples_per_device or the number of devices, or run with --timing-only"
-            )
-
-
 def trained(
     scenario: Scenario, everybody: fleet.Fleet, phase: Callable[[str], None]
 ) -> tuple[Numerics, Sequence[float]]:
     """Real training. Raises ValueError for data or a model that cannot be used."""
-    _check_data(scenario)
+    check_data(scenario)
     phase("loading torch")
     from simulator.training.build import build  # noqa: PLC0415 -- runs without training never load torch
 
@@ -129,7 +116,7 @@ def untrained(
     scenario: Scenario, everybody: fleet.Fleet, phase: Callable[[str], None]
 ) -> tuple[Numerics, Sequence[float]]:
     """The same messages, no training."""
-    numerics = TimingOnly(sequences=scenario.training.batch, tokens=scenario.training.tokens)
+    numerics = TimingOnly(sequences=scenario.training.batch, lengths=lengths_of(scenario, len(everybody)))
     return numerics, [1.0] * len(everybody)
 
 
@@ -157,7 +144,10 @@ def run(
     job.rounds.begin(len(everybody), dropped=left_out)
     clock.run(_train(scenario, job), horizon_s=scenario.horizon)
     wall_s = time.perf_counter() - started
-    summary = _summary(scenario, record, wall_s) | _blame(record, Sharing(routes, model_of(scenario), record.messages))
+    tokens = job.numerics.tokens
+    summary = _summary(scenario, record, tokens, wall_s) | _blame(
+        record, Sharing(routes, model_of(scenario), record.messages)
+    )
     summary |= {"devices": len(everybody), "out_of_memory": out_of_memory(placed), **meter.summary()}
     of_each = everybody if scenario.training.export == "clients" else []
     own = ((member.name, job.numerics.export(member.index)) for member in of_each)  # one after another: they are many
@@ -261,7 +251,7 @@ def blame_of(record: Record, sharing: Sharing) -> Blame:
     return blame(record.messages, record.computes, end.end_s, end.slowest, rounds=rounds, sharing=sharing)
 
 
-def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any]:
+def _summary(scenario: Scenario, record: Record, tokens: int, wall_s: float) -> dict[str, Any]:
     """The contents of summary.json; unknown numbers are None."""
     held_out = [row for row in record.rounds if not math.isnan(row.loss)]
     last = held_out[-1] if held_out else None
@@ -278,7 +268,7 @@ def _summary(scenario: Scenario, record: Record, wall_s: float) -> dict[str, Any
         "wall_s": wall_s,
         "rounds": training.rounds,
         "devices": scenario.fleet_size,
-        "tokens": sum(row.participants - row.dropped for row in record.rounds[1:]) * training.batch * training.tokens,
+        "tokens": tokens,
         "loss": last.loss if last else None,
         "perplexity": last.perplexity if last else None,
         "perplexity_before": held_out[0].perplexity if held_out else None,

@@ -16,7 +16,7 @@ import asyncio
 from simulator.actors import Device, Server
 from simulator.algorithms.job import Job
 from simulator.algorithms.sequential import RECEIPT_BYTES
-from simulator.algorithms.splitlora import costs
+from simulator.algorithms.splitlora import batches
 from simulator.failure import RunFailed
 from simulator.workload import ServerWorkload
 
@@ -41,8 +41,8 @@ async def server(me: Server, job: Job) -> None:
         if not holders:
             raise RunFailed("every device went before its data had arrived: there is nothing to train on")
         for round in job.rounds.schedule:
-            await me.step(round, costs(job, holders))  # d2
             tickets = [job.numerics.forward(index, round) for index in sorted(holders)]
+            await me.step(round, batches(job, tickets))  # d2
             job.rounds.trained(round, job.numerics.server_step(tickets))
             if round == 1:
                 job.attendance.end_first(me)

@@ -36,8 +36,9 @@ async def device(me: Device, job: Job, first: int) -> None:
         await me.receive("adapter")
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
-        await me.compute("client forward", round, me.costs.client_forward)
-        await me.compute("client backward", round, me.costs.client_backward)
+        step = me.costs_of(ticket)
+        await me.compute("client forward", round, step.client_forward)
+        await me.compute("client backward", round, step.client_backward)
         learn(job, ticket)  # a1
         if job.rounds.schedule.aggregates_after(round):
             await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1

@@ -24,7 +24,7 @@ from typing import Final
 
 from simulator.actors import Actor, Device, Server
 from simulator.algorithms.job import Job
-from simulator.algorithms.splitlora import costs
+from simulator.algorithms.splitlora import addressed, batches
 from simulator.messages import frame_bytes
 
 RECEIPT_BYTES: Final = frame_bytes("control", {})
@@ -36,10 +36,11 @@ async def device(me: Device, job: Job, first: int) -> None:
         await me.receive("adapter")  # c1
         job.numerics.adopt(me.index)
         ticket = job.numerics.forward(me.index, round)
-        await me.compute("client forward", round, me.costs.client_forward)  # a1
-        await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
+        step = me.costs_of(ticket)
+        await me.compute("client forward", round, step.client_forward)  # a1
+        await me.send(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
         await me.receive("gradients")  # a4
-        await me.compute("client backward", round, me.costs.client_backward)  # a5
+        await me.compute("client backward", round, step.client_backward)  # a5
         job.numerics.backward(ticket)
         await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes)  # c2
         await me.receive("control")
@@ -50,11 +51,11 @@ async def server(me: Server, job: Job) -> None:
     async with asyncio.TaskGroup() as replies:
         for round in job.rounds.schedule:
             async for upload in job.attendance.arrivals(me, "activations", round):
-                await me.step(round, costs(job, [upload.payload.device]))  # a3
+                await me.step(round, batches(job, [upload.payload]))  # a3
                 for each in job.attendance.still_there(round, [upload]):
                     job.rounds.trained(round, job.numerics.server_step([each.payload]))
-                    to = job.devices[each.payload.device]
-                    reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+                    ((to, step),) = addressed(job, [each.payload])
+                    reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
                     replies.create_task(reply, name=f"gradients to {to.name}")
 
 

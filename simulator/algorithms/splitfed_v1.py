@@ -20,7 +20,7 @@ from functools import partial
 from simulator.actors import Server
 from simulator.algorithms.fedlora import learn
 from simulator.algorithms.job import Job
-from simulator.algorithms.splitlora import aggregator, costs, device
+from simulator.algorithms.splitlora import addressed, aggregator, batches, device
 from simulator.workload import server_aggregation_work
 
 
@@ -29,14 +29,14 @@ async def server(me: Server, job: Job) -> None:
     async with asyncio.TaskGroup() as replies:
         for round in job.rounds.schedule:
             uploads = await job.attendance.gather(me, "activations", round)
-            batches = costs(job, (upload.payload.device for upload in uploads))
+            steps = batches(job, (upload.payload for upload in uploads))
             if uploads:
-                await me.step(round, batches)  # a3
-            for to in [job.devices[each.payload.device] for each in job.attendance.still_there(round, uploads)]:
-                reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+                await me.step(round, steps)  # a3
+            for to, step in addressed(job, (each.payload for each in job.attendance.still_there(round, uploads))):
+                reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
                 replies.create_task(reply, name=f"gradients to {to.name}")
             if uploads and job.rounds.schedule.aggregates_after(round):
-                await me.compute("server adapter averaging", round, server_aggregation_work(batches))  # b2'
+                await me.compute("server adapter averaging", round, server_aggregation_work(steps))  # b2'
 
 
 async def train(job: Job) -> None:

@@ -64,10 +64,11 @@ async def device(me: Device, job: Job, first: int, update: Callable[[Job, Ticket
         await me.receive("adapter")
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
-        await me.compute("client forward", round, me.costs.client_forward)  # a1
-        await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
+        step = me.costs_of(ticket)
+        await me.compute("client forward", round, step.client_forward)  # a1
+        await me.send(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
         await me.receive("gradients")  # a4
-        await me.compute("client backward", round, me.costs.client_backward)  # a5
+        await me.compute("client backward", round, step.client_backward)  # a5
         update(job, ticket)
         if job.rounds.schedule.aggregates_after(round):
             await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
@@ -81,12 +82,12 @@ async def server(me: Server, job: Job, cohorts: Cohorts = together) -> None:
             for cohort in cohorts(round, await job.attendance.gather(me, "activations", round)):
                 uploads = job.attendance.still_there(round, cohort)
                 if uploads:
-                    await me.step(round, costs(job, (upload.payload.device for upload in uploads)))  # a3
+                    await me.step(round, batches(job, (upload.payload for upload in uploads)))  # a3
                 tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
                 if tickets:
                     job.rounds.trained(round, job.numerics.server_step(tickets))
-                for to in [job.devices[ticket.device] for ticket in tickets]:
-                    reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+                for to, step in addressed(job, tickets):
+                    reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
                     replies.create_task(reply, name=f"gradients to {to.name}")
 
 
@@ -118,5 +119,16 @@ async def train(job: Job) -> None:
 
 
 def costs(job: Job, members: Iterable[int]) -> list[SplitWorkload]:
-    """The workloads of some devices, in the order of the fleet."""
+    """The workloads of some devices, in the order of the fleet; their adapters are those of every batch."""
     return [job.devices[index].costs for index in sorted(members)]
+
+
+def batches(job: Job, tickets: Iterable[Ticket]) -> list[SplitWorkload]:
+    """The workloads of these very batches, in the order of the fleet."""
+    return [step for _, step in addressed(job, sorted(tickets, key=lambda ticket: ticket.device))]
+
+
+def addressed(job: Job, tickets: Iterable[Ticket]) -> list[tuple[Device, SplitWorkload]]:
+    """Whose each batch is, and what it costs."""
+    owners = [(job.devices[ticket.device], ticket) for ticket in tickets]
+    return [(to, to.costs_of(ticket)) for to, ticket in owners]

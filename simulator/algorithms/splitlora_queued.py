@@ -20,7 +20,7 @@ import asyncio
 
 from simulator.actors import STEP, Server
 from simulator.algorithms.job import Job
-from simulator.algorithms.splitlora import aggregator, costs, device
+from simulator.algorithms.splitlora import addressed, aggregator, batches, device
 from simulator.messages import Message
 from simulator.queueing import Queue
 from simulator.workload import server_work
@@ -35,8 +35,8 @@ async def server(me: Server, job: Job) -> None:
                 for number in range(me.serving.gpus):
                     gpus.create_task(gpu(me, job, round, queue, replies), name=f"{me.name}, GPU {number + 1}")
                 async for upload in job.attendance.arrivals(me, "activations", round):
-                    index = upload.payload.device
-                    queue.put(upload, device=index, seconds=me.machine.seconds(server_work(costs(job, [index]))))
+                    work = server_work(batches(job, [upload.payload]))
+                    queue.put(upload, device=upload.payload.device, seconds=me.machine.seconds(work))
                 queue.close()
 
 
@@ -45,12 +45,12 @@ async def gpu(me: Server, job: Job, round: int, queue: Queue[Message], replies: 
     while taken := await queue.take():
         uploads = job.attendance.still_there(round, taken)
         if uploads:
-            await me.compute(STEP, round, server_work(costs(job, (upload.payload.device for upload in uploads))))  # a3
+            await me.compute(STEP, round, server_work(batches(job, (upload.payload for upload in uploads))))  # a3
         tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
         if tickets:
             job.rounds.trained(round, job.numerics.server_step(tickets))
-        for to in [job.devices[ticket.device] for ticket in tickets]:
-            reply = me.send(to.name, "gradients", round, to.costs.gradient_bytes)  # a4
+        for to, step in addressed(job, tickets):
+            reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
             replies.create_task(reply, name=f"gradients to {to.name}")
 
 

@@ -7,9 +7,12 @@ or nothing at all (`TimingOnly`). Numerics take no virtual time: their cost is c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+Lengths = Callable[[int, int], int]
+"""Positions of each sequence, padding included, of the batch that a device takes in a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,9 @@ class Numerics(Protocol):
 class TimingOnly:
     """Trains nothing: the same messages at the same times, no losses, no torch."""
 
-    def __init__(self, *, sequences: int, tokens: int) -> None:
+    def __init__(self, *, sequences: int, lengths: Lengths) -> None:
         """Take the shape of every batch."""
-        self._sequences, self._tokens = sequences, tokens
+        self._sequences, self._lengths = sequences, lengths
 
     def join(self, device: int) -> None:
         """Nothing is handed over."""
@@ -86,7 +89,7 @@ class TimingOnly:
 
     def forward(self, device: int, round: int) -> Ticket:
         """A ticket of the right shape."""
-        return Ticket(device, round, self._sequences, self._tokens)
+        return Ticket(device, round, self._sequences, self._lengths(device, round))
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """Nothing is computed."""

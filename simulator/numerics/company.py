@@ -25,9 +25,14 @@ class Company:
         self._numerics = numerics
         self._noted: defaultdict[int, dict[int, Ticket]] = defaultdict(dict)  # by round and device
         self._losses: dict[Ticket, Loss] = {}
-        self.join, self.forward = numerics.join, numerics.forward
-        self.server_step, self.backward = numerics.server_step, numerics.backward
+        self.tokens = 0  # positions of all batches that a step was taken on, padding included
+        self.join, self.forward, self.backward = numerics.join, numerics.forward, numerics.backward
         self.adopt, self.evaluate = numerics.adopt, numerics.evaluate
+
+    def server_step(self, tickets: Sequence[Ticket]) -> Loss:
+        """See `Numerics.server_step`."""
+        self._count(tickets)
+        return self._numerics.server_step(tickets)
 
     def local_step(self, ticket: Ticket) -> LateLoss:
         """The device's step on its own copy of the whole model; computed with those of others, and no later than asked.
@@ -62,4 +67,8 @@ class Company:
         for round in sorted(round for round in self._noted if round <= until_round):
             tickets = [ticket for _, ticket in sorted(self._noted.pop(round).items())]
             if tickets:
+                self._count(tickets)
                 self._losses.update(zip(tickets, self._numerics.local_steps(tickets), strict=True))
+
+    def _count(self, tickets: Sequence[Ticket]) -> None:
+        self.tokens += sum(ticket.sequences * ticket.tokens for ticket in tickets)

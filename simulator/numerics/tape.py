@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 
 from simulator.failure import RunFailed
-from simulator.numerics import Loss, Numerics, Ticket
+from simulator.numerics import Lengths, Loss, Numerics, Ticket
 from simulator.numerics.divergence import reason
 from simulator.numerics.history import KEY_BYTES, KINDS, Event, History
 
@@ -176,9 +176,9 @@ class Recording:
 class Replay:
     """Numerics that compute nothing: losses are those of a tape, to the last bit. Implements `Numerics`."""
 
-    def __init__(self, tape: Tape, *, sequences: int, tokens: int, name: Callable[[int], str]) -> None:
+    def __init__(self, tape: Tape, *, sequences: int, lengths: Lengths, name: Callable[[int], str]) -> None:
         """Take the shape of every batch, and what the devices are called."""
-        self._tape, self._sequences, self._tokens, self._name = tape, sequences, tokens, name
+        self._tape, self._sequences, self._lengths, self._name = tape, sequences, lengths, name
         self._history = History(tape.training.encode())
 
     def join(self, device: int) -> None:
@@ -192,7 +192,7 @@ class Replay:
     def forward(self, device: int, round: int) -> Ticket:
         """A ticket of the right shape."""
         self._history.forward(device, round)
-        return Ticket(device, round, self._sequences, self._tokens)
+        return Ticket(device, round, self._sequences, self._lengths(device, round))
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """The recorded loss of this very step; `Diverged` where there is none."""

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 SOURCES: Final = ("generated", "e2e", "text", "jsonl", "datasets")
 PARTITIONS: Final = ("iid", "dirichlet", "length", "quantity", "files")
-PADDINGS: Final = ("fixed", "pack")
+PADDINGS: Final = ("fixed", "longest", "pack")
 
 Source = Annotated[Literal["generated", "e2e", "text", "jsonl", "datasets"], BeforeValidator(one_of("source", SOURCES))]
 Partition = Annotated[
     Literal["iid", "dirichlet", "length", "quantity", "files"], BeforeValidator(one_of("partition", PARTITIONS))
 ]
 Labels = Annotated[Literal["all", "reference"], BeforeValidator(one_of("labels", ("all", "reference")))]
-Padding = Annotated[Literal["fixed", "pack"], BeforeValidator(one_of("padding", PADDINGS))]
+Padding = Annotated[Literal["fixed", "longest", "pack"], BeforeValidator(one_of("padding", PADDINGS))]
 
 
 def dataset_name(value: object, info: ValidationInfo) -> str:
@@ -84,8 +84,8 @@ class Data(Section):
     labels: Labels = Field(default="reference", description="positions in the loss: all, or the reference text only")
     padding: Padding = Field(
         default="fixed",
-        description="fixed: an example is a sequence of training.tokens positions; pack: a device's examples one after "
-        "another fill such sequences",
+        description="fixed: an example is a sequence of training.tokens positions; longest: a batch is cut to its "
+        "longest sequence; pack: a device's examples one after another fill sequences of training.tokens",
     )
 
 

@@ -11,21 +11,19 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from devices.format import short_bytes
-from simulator.fleet import is_crowd
 from simulator.scenario import Scenario
 from simulator.scenario.model import Training
 from simulator.streams import seed_of, stream
 from simulator.training.checkpoints import Checkpoint, Fit
-from simulator.training.crowd import CrowdData
-from simulator.training.data import TrainingData
+from simulator.training.crowd import data_of
 from simulator.training.engine import Clients, Engine, Settings
 from simulator.training.footprint import pass_cost
 from simulator.training.groups import Grouping
 from simulator.training.layout import Layout
 from simulator.training.model import Regime, SplitModel
-from simulator.training.models import MINI, ModelPlan, device_of, load
+from simulator.training.models import ModelPlan, device_of, load
 from simulator.training.optim import SGD, AdamW, Optimizer, Schedule
-from simulator.training.plan import plan_of
+from simulator.training.tokens import MINI
 from simulator.workload import shape_of
 
 BUCKET_TOKENS: Final = {"cpu": 2048, "cuda": 16384}
@@ -55,8 +53,7 @@ def build(scenario: Scenario, splits: Sequence[int], ranks: Sequence[int], phase
     base_model = str(MINI) if scenario.model.name == "mini" else scenario.model.name
     start = _start(scenario, loaded.model.config, base_model, ranks)
     phase(f"making the data of {len(splits)} devices")
-    kind = CrowdData if is_crowd(scenario) else TrainingData
-    data = kind(plan_of(scenario), loaded.tokenizer, end=loaded.end, devices=len(splits), seed=scenario.seed)
+    data = data_of(scenario, loaded.tokenizer, end=loaded.end, devices=len(splits))
     regime = Regime(scenario.model.dropout, scenario.lora.dropout, training.checkpointing == "on")
     settings = Settings(
         tuple(scenario.lora.targets),

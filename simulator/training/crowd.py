@@ -15,17 +15,29 @@ from typing import Final
 import numpy as np
 from tokenizers import Tokenizer
 
+from simulator.fleet import is_crowd
 from simulator.restaurants import write
+from simulator.scenario import Scenario
 from simulator.streams import stream
-from simulator.training.counts import counts_of
-from simulator.training.data import Encoder
+from simulator.training.counts import check_data, counts_of
+from simulator.training.data import Encoder, TrainingData, positions
 from simulator.training.examples import Sample
 from simulator.training.groups import Sequences
-from simulator.training.plan import DataPlan
+from simulator.training.plan import DataPlan, plan_of
 from simulator.training.sources import STYLE, Source, written
 
 MOST_KEPT: Final = 4096  # devices whose sequences are kept; those of others are written again, and equal
 SPARE: Final = 256  # examples of one value that are kept for later
+
+
+def data_of(scenario: Scenario, tokenizer: Tokenizer, *, end: int, devices: int) -> TrainingData | CrowdData:
+    """The data of a scenario's fleet, dealt out to so many devices; ``end`` is the end-of-text token.
+
+    Raises ValueError for data that cannot be used, and for a fleet too large for them.
+    """
+    check_data(scenario)
+    kind = CrowdData if is_crowd(scenario) else TrainingData
+    return kind(plan_of(scenario), tokenizer, end=end, devices=devices, seed=scenario.seed)
 
 
 class CrowdData:
@@ -56,6 +68,10 @@ class CrowdData:
             epoch, place = divmod(index, count)
             wanted.append(int(self._order(device, epoch, count)[place]))
         return Sequences(shard.ids_RT[wanted], shard.labels_RT[wanted])
+
+    def tokens(self, device: int, round: int) -> int:
+        """Positions of each sequence of that batch that count as computed and sent."""
+        return positions(self._plan, self.batch, device, round)
 
     def validation(self) -> Sequences:
         """Held-out sequences of the same source."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -69,6 +69,11 @@ class Encoder:
         return kept, Texts.joined(parts)
 
 
+def positions(plan: DataPlan, batch: Callable[[int, int], Sequences], device: int, round: int) -> int:
+    """A batch's positions per sequence: those of its longest with padding ``longest``, else those of every batch."""
+    return batch(device, round).length if plan.padding == "longest" else plan.tokens
+
+
 class TrainingData:
     """The fleet's shards and the held-out set, encoded once. Implements `simulator.training.engine.Data`.
 
@@ -100,6 +105,10 @@ class TrainingData:
         first = (round - 1) * size
         wanted = [self._at(device, rows, index) for index in range(first, first + size)]
         return Sequences(self._encoded.ids_RT[wanted], self._encoded.labels_RT[wanted])
+
+    def tokens(self, device: int, round: int) -> int:
+        """Positions of each sequence of that batch that count as computed and sent."""
+        return positions(self._plan, self.batch, device, round)
 
     def validation(self) -> Sequences:
         """Held-out sequences of the same source, dealt to nobody."""

@@ -32,6 +32,9 @@ class Data(Protocol):
     def batch(self, device: int, round: int) -> Sequences:
         """The sequences that a device trains on in a round; equally many for every device."""
 
+    def tokens(self, device: int, round: int) -> int:
+        """Positions of each of these sequences that count as computed and sent, padding included."""
+
     def validation(self) -> Sequences:
         """Held-out sequences."""
 
@@ -118,8 +121,7 @@ class Engine:
 
     def forward(self, device: int, round: int) -> Ticket:
         """Note the batch down; it is computed when the server consumes it."""
-        rows, tokens = self.data.batch(device, round).ids_RT.shape
-        return Ticket(device, round, rows, tokens)
+        return Ticket(device, round, len(self.data.batch(device, round).ids_RT), self.data.tokens(device, round))
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """Forward and backward of the concatenated batch; the server's adapters take their step at once."""

@@ -15,10 +15,8 @@ from transformers.utils import logging as transformers_logging
 from simulator.sequences import END_OF_TEXT
 from simulator.training.families import family_of
 from simulator.training.hub import CONFIG, TOKENIZER, WEIGHTS, folder_of
+from simulator.training.tokens import place_of, tokenizer_of
 from simulator.workload import SHAPES
-
-MINI: Final = Path(__file__).parent / "mini"
-"""The embedded 12-block model; see the README in that folder."""
 
 DTYPES: Final = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -62,28 +60,15 @@ def load(plan: ModelPlan, device: torch.device) -> Loaded:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would fill the screen
-    tokenizer = _tokenizer(plan)
+    tokenizer = tokenizer_of(plan.name, plan.tokenizer)
     model = _random(plan) if plan.init == "random" else _pretrained(plan)
     _check_vocabulary(plan, tokenizer, model.config.vocab_size)
     end = _end_of_text(plan, tokenizer, model.config)
     return Loaded(model.to(device=device, dtype=DTYPES[plan.dtype]), tokenizer, end)
 
 
-def _place(name: str) -> str:
-    return str(MINI) if name == "mini" else name
-
-
-def _tokenizer(plan: ModelPlan) -> Tokenizer:
-    name = _place(plan.tokenizer or plan.name)
-    file = folder_of(name, (TOKENIZER,), key="model.tokenizer" if plan.tokenizer else "model.name") / TOKENIZER
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:
-        raise ValueError(f"{file} cannot be read as a tokenizer: {error}") from error
-
-
 def _pretrained(plan: ModelPlan) -> PreTrainedModel:
-    folder = folder_of(_place(plan.name), (CONFIG, WEIGHTS), key="model.name")
+    folder = folder_of(place_of(plan.name), (CONFIG, WEIGHTS), key="model.name")
     config = _config(folder, plan.name)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -107,7 +92,7 @@ def _random(plan: ModelPlan) -> PreTrainedModel:
         )
         family_of(config).quiet(config)
     else:
-        config = _config(folder_of(_place(plan.name), (CONFIG,), key="model.name"), plan.name)
+        config = _config(folder_of(place_of(plan.name), (CONFIG,), key="model.name"), plan.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

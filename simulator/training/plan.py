@@ -36,7 +36,7 @@ class DataPlan:
     labels: Literal["all", "reference"]
     sequences: int  # per device and round
     tokens: int
-    padding: Literal["fixed", "pack"] = "fixed"
+    padding: Literal["fixed", "longest", "pack"] = "fixed"
     fields: Fields = Fields()
     dataset: str | None = None
     config: str | None = None

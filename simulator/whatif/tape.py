@@ -15,6 +15,7 @@ from simulator.fleet import Fleet
 from simulator.numerics import Numerics
 from simulator.numerics.tape import MOST_BYTES, Recording, Replay, Tape
 from simulator.scenario import Scenario
+from simulator.training.lengths import lengths_of
 from simulator.workload import shape_of
 
 _TIMES_ONLY: Final = frozenset(
@@ -76,9 +77,11 @@ def replayed(tape: Tape) -> world.Learner:
 
     def learner(scenario: Scenario, everybody: Fleet, phase: Callable[[str], None]) -> tuple[Numerics, Sequence[float]]:
         phase("replaying the tape")
-        training = scenario.training
         numerics = Replay(
-            tape, sequences=training.batch, tokens=training.tokens, name=lambda index: everybody.place(index)[0]
+            tape,
+            sequences=scenario.training.batch,
+            lengths=lengths_of(scenario, len(everybody)),
+            name=lambda index: everybody.place(index)[0],
         )
         return numerics, tape.weights
 

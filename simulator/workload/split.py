@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from devices.compute import Work
 from simulator.messages import Spec, activations_specs, adapter_specs, frame_bytes, gradients_specs
@@ -76,6 +76,21 @@ class SplitWorkload:
             )
         if self.head_positions is not None and not 1 <= self.head_positions <= self.positions:
             raise ValueError(f"head_positions must be in 1..{self.positions} or None, got {self.head_positions}")
+
+    def of_length(self, tokens: int) -> Self:
+        """The same with sequences of so many positions; equal ones are made once, as their costs take time to work out.
+
+        Raises ValueError for a length that the model has no room for.
+        """
+        if tokens == self.tokens:
+            return self
+        if tokens not in self._of_length:
+            self._of_length[tokens] = replace(self, tokens=tokens)
+        return self._of_length[tokens]
+
+    @cached_property
+    def _of_length(self) -> dict[int, Self]:
+        return {}
 
     @property
     def positions(self) -> int:

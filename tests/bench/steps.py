@@ -67,6 +67,9 @@ class RandomData:
     def batch(self, device: int, round: int) -> Sequences:
         return Sequences(self.ids[device], self.labels[device])
 
+    def tokens(self, device: int, round: int) -> int:
+        return self.ids.shape[-1]
+
     def validation(self) -> Sequences:
         return self.batch(0, 0)
 

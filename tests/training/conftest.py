@@ -57,6 +57,9 @@ class FixedData:
         labels[0, 7 + device % 3 :] = -100
         return Sequences(ids, labels)
 
+    def tokens(self, device: int, round: int) -> int:
+        return TOKENS
+
     def validation(self) -> Sequences:
         return self.batch(1000, 0)
 

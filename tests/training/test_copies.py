@@ -73,6 +73,9 @@ class SameForAll:
     def batch(self, device: int, round: int):
         return self._data.batch(0, round)
 
+    def tokens(self, device: int, round: int) -> int:
+        return self._data.tokens(0, round)
+
     def validation(self):
         return self._data.validation()
 
@@ -123,7 +126,7 @@ class Counting(TimingOnly):
     """Notes which local steps are computed together."""
 
     def __init__(self) -> None:
-        super().__init__(sequences=1, tokens=4)
+        super().__init__(sequences=1, lengths=lambda device, round: 4)
         self.passes: list[list[Ticket]] = []
 
     def local_steps(self, tickets):

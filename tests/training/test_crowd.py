@@ -12,8 +12,8 @@ from simulator.streams import stream
 from simulator.training import crowd
 from simulator.training.crowd import CrowdData
 from simulator.training.data import TrainingData
-from simulator.training.models import MINI
 from simulator.training.plan import DataPlan
+from simulator.training.tokens import MINI
 
 
 def plan(**changes: object) -> DataPlan:

@@ -11,9 +11,10 @@ import pytest
 from simulator.training.data import TrainingData
 from simulator.training.encoding import IGNORED, padded, tokenize
 from simulator.training.examples import find, read
-from simulator.training.models import MINI, ModelPlan, load
+from simulator.training.models import ModelPlan, load
 from simulator.training.partition import dirichlet, iid, sizes
 from simulator.training.plan import DataPlan
+from simulator.training.tokens import MINI
 
 E2E = Path(__file__).parents[2].parent / "shared" / "data" / "e2e"
 LINE = "name : The Vaults | Type : pub | food : Thai||The Vaults is a Thai pub ."

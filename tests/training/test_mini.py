@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from simulator.restaurants import write
 from simulator.sequences import END_OF_TEXT, join
-from simulator.training.models import MINI
 from simulator.training.pretrain import collate, encode, fresh_model, loss_of, perplexity, schedule
+from simulator.training.tokens import MINI
 
 README_GUIDE = 1.54
 README_CHAT = 52.0

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 import cli
 from simulator.training import hub
 from simulator.training.hub import folder_of, missing
-from simulator.training.models import MINI, ModelPlan, load
+from simulator.training.models import ModelPlan, load
+from simulator.training.tokens import MINI
 
 CPU = torch.device("cpu")
 

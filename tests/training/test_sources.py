@@ -19,8 +19,8 @@ from simulator.training.data import TrainingData
 from simulator.training.examples import read, read_jsonl, read_text_file
 from simulator.training.files import in_order
 from simulator.training.groups import IGNORED
-from simulator.training.models import MINI
 from simulator.training.plan import DataPlan, Fields
+from simulator.training.tokens import MINI
 
 ROOT = Path(__file__).parents[2]
 E2E = ROOT.parent / "shared" / "data" / "e2e"

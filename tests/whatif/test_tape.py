@@ -67,7 +67,8 @@ def tape_of(**how) -> Tape:
 
 
 def replay(tape: Tape, **how) -> list[Loss]:
-    return play(Replay(tape, sequences=1, tokens=8, name=lambda device: f"phone-{device}"), **how)
+    replayed = Replay(tape, sequences=1, lengths=lambda device, round: 8, name=lambda device: f"phone-{device}")
+    return play(replayed, **how)
 
 
 def test_a_replay_gives_the_recorded_losses_to_the_last_bit():
