@@ -54,6 +54,27 @@ def test_whatever_the_synchronous_algorithm_a_retimed_run_is_exact(algorithm, tr
     assert_exact(trained, scenario_of, (f"algorithm={algorithm}", *QUICK), [*chain(*CHANGES.values())])
 
 
+HARSH = {
+    "dropouts": [
+        "availability={weak: {dropouts_per_hour: 1200}}", *(f"devices.{group}.availability=weak" for group in range(3)),
+    ],
+    "drawn": ["training.participants=2"],
+    "first": ["training.wait=first", "training.first=3"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hardship", HARSH)
+@pytest.mark.parametrize("algorithm", ["splitlora", "sequential", "fedlora"])
+def test_devices_that_come_and_go_are_replayed_too(algorithm, hardship, trained, scenario_of):
+    """Where the change leaves alone who comes and goes: here it is the horizon."""
+    settings = (f"algorithm={algorithm}", *QUICK, "training.rounds=6", *HARSH[hardship])
+    real, tape = trained(*settings)
+    retimed = retime_scenario(scenario_of(*settings, "horizon=100 h"), tape)
+    assert any(row.participants < 4 or row.dropped for row in real.record.rounds[1:])
+    assert retimed.summary["trace_hash"] == real.summary["trace_hash"]
+    assert rows(retimed) == rows(real)
+
+
 @pytest.mark.parametrize("change", ["aggregator", "server"])
 def test_a_queue_that_keeps_its_order_is_retimed_exactly(change, trained, scenario_of):
     settings = (f"algorithm={FIRST_COME}", *QUICK, "server.queue=device", "server.window=20 s")
