@@ -102,8 +102,9 @@ def _held_out(loss: Loss) -> tuple[float, float]:
 
 
 def _mean(losses: list[Loss]) -> Loss:
-    """Mean over label positions of several steps."""
-    positions = sum(loss.positions for loss in losses)
+    """Mean over label positions of several steps; one that was never taken has none, and a mean that is no number."""
+    taken = [loss for loss in losses if loss.positions]
+    positions = sum(loss.positions for loss in taken)
     if positions == 0:
         return Loss(math.nan, 0)
-    return Loss(sum(loss.mean * loss.positions for loss in losses) / positions, positions)
+    return Loss(sum(loss.mean * loss.positions for loss in taken) / positions, positions)
