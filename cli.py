@@ -19,6 +19,7 @@ from simulator.failure import RunFailed
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+ALLOW_CODE: Final = "--allow-code"
 
 app = typer.Typer(
     add_completion=False,
@@ -28,8 +29,16 @@ app = typer.Typer(
 
 
 @app.callback()
-def _splitwire() -> None:
-    """Have verbs even where there is only one."""
+def _splitwire(
+    context: typer.Context,
+    allow_code: Annotated[
+        bool, typer.Option(ALLOW_CODE, help="Run the Python files that a scenario names; also behind the verb")
+    ] = False,
+) -> None:
+    if allow_code:
+        from simulator.scenario.code import allowed  # noqa: PLC0415 -- so that --help answers at once
+
+        context.with_resource(allowed(lambda line: print(f"splitwire: {line}", file=sys.stderr)))
 
 
 @app.command()
@@ -224,8 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait asleep: 8 % slower on an idle machine, five times faster where others use the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    words = list(sys.argv[1:] if argv is None else argv)
+    if ALLOW_CODE in words:  # it belongs to all verbs, and may stand behind them too
+        words = [ALLOW_CODE, *(word for word in words if word != ALLOW_CODE)]
     try:
-        app(args=None if argv is None else list(argv))
+        app(args=words)
     except SystemExit as leaving:
         return int(leaving.code or 0)
     except ValueError as error:

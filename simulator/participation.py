@@ -6,10 +6,12 @@ import math
 from functools import cache, partial
 
 from simulator import pace
+from simulator.extension import select_of
 from simulator.fleet import Fleet
 from simulator.policies import Patience, first, sooner, to_draw, until
 from simulator.presence import Preference
 from simulator.scenario import Scenario, written_at
+from simulator.scenario.code import is_file
 from simulator.selection import SELECTIONS, Population
 
 
@@ -28,8 +30,9 @@ def patience(scenario: Scenario) -> Patience:
 
 
 def preference(scenario: Scenario, fleet: Fleet) -> Preference:
-    """Who is drawn first."""
-    select = SELECTIONS[scenario.training.select]
+    """Who is drawn first. Raises ValueError for a selection of the user's own that cannot be run."""
+    name = scenario.training.select
+    select = select_of(scenario) if is_file(name) else SELECTIONS[name]
     population = Population(
         len(fleet),
         drawn(scenario) or len(fleet),

@@ -101,16 +101,19 @@ def _outcome(scenario: Scenario, work: Work, folder: RunFolder, view: Observer) 
         folder.discard()  # half a replay answers nothing
         raise
     except (Stalled, RunFailed, MemoryError) as error:
-        again = f"splitwire {work.again(folder.path / SCENARIO)}"
-        raise RunFailed(f"{_reason(error, scenario)}\nreproduce: {again}") from error
+        raise RunFailed(f"{_reason(error, scenario)}\nreproduce: {_again(scenario, work, folder)}") from error
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the rounds so far are in {folder.path}") from None
     except ValueError as error:
         if folder.has_rounds:
-            again = f"splitwire {work.again(folder.path / SCENARIO)}"
-            raise RunFailed(f"{error}\nreproduce: {again}") from error
+            raise RunFailed(f"{error}\nreproduce: {_again(scenario, work, folder)}") from error
         folder.discard()  # a model or data that cannot be used: nothing has run
         raise
+
+
+def _again(scenario: Scenario, work: Work, folder: RunFolder) -> str:
+    """The command that does the same once more."""
+    return f"splitwire {work.again(folder.path / SCENARIO)}{' --allow-code' if scenario.code_hashes else ''}"
 
 
 def _write_results(folder: RunFolder, outcome: world.Outcome, work: Work) -> None:
@@ -139,7 +142,7 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
     server = scenario.find_profile(scenario.server.profile)
     return RunInfo(
         name=scenario.name,
-        algorithm=scenario.algorithm,
+        algorithm=Path(scenario.algorithm).name,
         rounds=scenario.training.rounds,
         num_devices=sum(place.group.count for place in kept),
         model=f"{scenario.timed_model}, timing only" if timing_only else scenario.model.name,
@@ -172,6 +175,7 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
         "messages": f"exact msgpack frames of {scenario.timed_model}'s tensors",
         "network": f"{scenario.network.model}: max-min sharing, docs/network.md",
         "links": links.provenance(scenario),
+        **({"code": dict(scenario.code_hashes)} if scenario.code_hashes else {}),
     }
 
 

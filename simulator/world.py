@@ -16,7 +16,7 @@ from netmodels.tcp import MODELS, Tcp
 from netmodels.topology import Topology
 from simulator import clock, fleet
 from simulator.actors import Actor, Machine, Server
-from simulator.algorithms import ALGORITHMS
+from simulator.algorithms import ALGORITHMS, Train
 from simulator.algorithms.job import Job
 from simulator.analysis.blame import Blame, blame
 from simulator.analysis.sharing import Sharing
@@ -25,6 +25,7 @@ from simulator.batteries import Batteries, check_batteries
 from simulator.calendar import Calendar
 from simulator.crew import Crew
 from simulator.energy import Meter, check_known, meter_of
+from simulator.extension import mistakes_told, train_of
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.numerics.company import Company
@@ -34,6 +35,7 @@ from simulator.queueing import DISCIPLINES
 from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
 from simulator.rounds import Rounds, Schedule
 from simulator.scenario import Group, Scenario
+from simulator.scenario.code import is_file
 from simulator.serving import Serving
 from simulator.training.counts import check_data, sample_counts
 from simulator.training.lengths import lengths_of
@@ -139,10 +141,13 @@ def run(
     left_out = scenario.fleet_size - len(everybody)
     meter = meter_of(scenario, everybody)
     record = Record(observers, meter)
+    train = train_of(scenario) if is_file(scenario.algorithm) else ALGORITHMS[scenario.algorithm]
+    presence = _presence(scenario, everybody, meter)  # early: code of the user's own may be refused
     numerics, weights = (untrained if timing_only else learner)(scenario, everybody, record.phase)
-    job, routes = _job(scenario, everybody, _presence(scenario, everybody, meter), numerics, weights, record)
+    job, routes = _job(scenario, everybody, presence, numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
-    clock.run(_train(scenario, job), horizon_s=scenario.horizon)
+    with mistakes_told(scenario):
+        clock.run(_train(train, job), horizon_s=scenario.horizon)
     wall_s = time.perf_counter() - started
     tokens = job.numerics.tokens
     summary = _summary(scenario, record, tokens, wall_s) | _blame(
@@ -223,10 +228,10 @@ def _serving(scenario: Scenario) -> Serving:
     return Serving(server.count, server.interconnect, DISCIPLINES[server.queue], server.window)
 
 
-async def _train(scenario: Scenario, job: Job) -> None:
+async def _train(train: Train, job: Job) -> None:
     """Run the algorithm; the only failure inside a group of tasks is reported as itself."""
     try:
-        await ALGORITHMS[scenario.algorithm](job)
+        await train(job)
     except BaseExceptionGroup as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):

@@ -24,7 +24,7 @@ LAYERS = [
     ["simulator.queueing", "simulator.serving"],
     ["simulator.actors", "simulator.fitting", "simulator.links", "simulator.fleet", "simulator.rounds",
      "simulator.presence", "simulator.calendar", "simulator.crew", "simulator.attendance", "simulator.pace",
-     "simulator.participation"],
+     "simulator.extension", "simulator.participation"],
     ["simulator.energy", "simulator.batteries"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],

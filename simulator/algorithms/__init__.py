@@ -16,7 +16,10 @@ from simulator.algorithms import (
 )
 from simulator.algorithms.job import Job
 
-ALGORITHMS: Final[dict[str, Callable[[Job], Awaitable[None]]]] = {
+Train = Callable[[Job], Awaitable[None]]
+"""Runs all parties of a job to the end of the last round."""
+
+ALGORITHMS: Final[dict[str, Train]] = {
     "splitlora": splitlora.train,
     "splitlora-queued": splitlora_queued.train,
     "sequential": sequential.train,

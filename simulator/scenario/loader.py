@@ -93,6 +93,7 @@ def _checked(
     problems += [problem for problem in judged if problem.key_path not in known]
     if problems or scenario is None:
         raise ScenarioError(problems)
+    scenario.ask_for_code()
     return scenario
 
 

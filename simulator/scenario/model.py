@@ -3,10 +3,11 @@
 The names are those of the file. Floats are SI (see ``fields``): seconds, bytes, bits per second, fractions.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo
 
 from devices.backends import on_backend
 from devices.catalog import extended, find
@@ -14,6 +15,7 @@ from devices.profile import Backend, Profile
 from netmodels.catalog import LinkClass
 from netmodels.catalog import extended as extended_links
 from netmodels.catalog import find as find_link
+from simulator.scenario import code
 from simulator.scenario.algorithms import ALGORITHMS, Traits
 from simulator.scenario.availability import NO_CLASSES, Classes, TimeOfDay
 from simulator.scenario.data import Data
@@ -51,11 +53,14 @@ from simulator.scenario.paths import MODELS
 from simulator.scenario.study import Study
 
 
-def one_algorithm(value: object) -> str:
-    """An algorithm's name; several are for a study."""
+def one_algorithm(value: object, info: ValidationInfo) -> str:
+    """An algorithm's name, or the file of one; several are for a study."""
     if isinstance(value, list):
         raise ValueError(f"a run has one algorithm, got a list of {len(value)}: compare them with `splitwire study`")
-    return one_of("algorithm", tuple(ALGORITHMS))(value)
+    name = code.name_or_file("algorithm", tuple(ALGORITHMS), "train")(value, info)
+    if code.is_file(name):
+        code.traits_of(Path(name))  # what is wrong with them is told now
+    return name
 
 
 Algorithm = Annotated[str, BeforeValidator(one_algorithm)]
@@ -72,7 +77,7 @@ Schedule = Annotated[Literal["constant", "linear", "cosine"], BeforeValidator(on
 MOMENTS: Final = ("keep", "reset", "average")
 Moments = Annotated[Literal["keep", "reset", "average"], BeforeValidator(one_of("moments", MOMENTS))]
 SELECTIONS: Final = ("random", "round-robin", "fastest")
-Selection = Annotated[str, BeforeValidator(one_of("selection", SELECTIONS))]
+Selection = Annotated[str, BeforeValidator(code.name_or_file("selection", SELECTIONS, "select"))]
 Wait = Annotated[Literal["all", "deadline", "first"], BeforeValidator(one_of("rule", ("all", "deadline", "first")))]
 Compute = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(one_of("device", ("auto", "cpu", "cuda")))]
 
@@ -144,7 +149,7 @@ class Training(Section):
         default=None, description="devices of a round, drawn anew after each average; null: all who are available"
     )
     select: Selection = Field(
-        default="random", description="who is drawn: random, round-robin, or fastest (expected time of a step, alone)"
+        default="random", description="who is drawn: random, round-robin, fastest (by expected time), or a Python file"
     )
     over_selection: Part = Field(
         default=0.0, description="share of further devices that are drawn; a round goes on with the first participants"
@@ -219,7 +224,8 @@ class Scenario(Section):
     seed: Natural = Field(default=1, description="root of all random streams")
     horizon: Span = Field(default=365 * 86400.0, description="virtual time at which a run is given up")
     algorithm: Algorithm = Field(
-        default="splitlora", description=f"one of {', '.join(ALGORITHMS)}; see docs/algorithms.md"
+        default="splitlora",
+        description=f"one of {', '.join(ALGORITHMS)} (docs/algorithms.md), or a Python file (docs/extending.md)",
     )
     model: Model = Field(default_factory=Model, description="the model and its cut")
     lora: Lora = Field(default_factory=Lora, description="the adapter")
@@ -251,6 +257,7 @@ class Scenario(Section):
 
     _base_folder: Path = PrivateAttr(default_factory=Path.cwd)
     _source_path: Path | None = PrivateAttr(default=None)
+    _code_hashes: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: object) -> None:
         """Remember where the scenario came from; not part of its value."""
@@ -281,7 +288,17 @@ class Scenario(Section):
     @property
     def traits(self) -> Traits:
         """What the algorithm asks of the parties."""
-        return ALGORITHMS[self.algorithm]
+        return code.traits_of(Path(self.algorithm)) if code.is_file(self.algorithm) else ALGORITHMS[self.algorithm]
+
+    @property
+    def code_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the Python files that running the scenario may run, by path; nothing without permission."""
+        return self._code_hashes
+
+    def ask_for_code(self) -> None:
+        """Let the scenario run the Python files that it names, where that is permitted; see `code.allowed`."""
+        named = [Path(name) for name in (self.algorithm, self.training.select) if code.is_file(name)]
+        self._code_hashes = code.permitted(named)
 
     def profile_of(self, group: Group) -> Profile:
         """The device profile of a group, on the processor that trains."""
