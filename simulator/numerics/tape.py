@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 
 from simulator.failure import RunFailed
-from simulator.numerics import Lengths, Loss, Numerics, Ticket
+from simulator.numerics import Loss, Numerics, Ticket
 from simulator.numerics.divergence import reason
 from simulator.numerics.history import KEY_BYTES, KINDS, Event, History
 
@@ -37,6 +37,7 @@ _CONTENT: Final = {
     "rounds": bytes,
     "counts": bytes,
     "devices": bytes,
+    "batches": bytes,
 }
 _T = TypeVar("_T", bound=np.generic)
 
@@ -47,16 +48,21 @@ class Diverged(RunFailed):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What a run has computed. ``training`` says what was trained, ``weights`` has each device's in an average."""
+    """What a run has computed. ``training`` says what was trained, ``weights`` has each device's in an average.
+
+    ``lengths`` has the positions per sequence of each batch, by device and round, where they differ; else nothing.
+    """
 
     training: str
     weights: Sequence[float]
     losses: Mapping[bytes, Loss]
     events: Sequence[Event]
+    lengths: Mapping[tuple[int, int], int]
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         devices = [device for event in self.events for device in event.devices]
+        batches = [number for (device, round), tokens in self.lengths.items() for number in (device, round, tokens)]
         content: dict[str, str | bytes] = {
             "training": self.training,
             "weights": _packed(self.weights, "<f8"),
@@ -67,6 +73,7 @@ class Tape:
             "rounds": _packed([event.round for event in self.events], "<i4"),
             "counts": _packed([len(event.devices) for event in self.events], "<i4"),
             "devices": _packed(devices, "<i4"),
+            "batches": _packed(batches, "<i4"),
         }
         packed = msgpack.packb(content)
         file: bytes = msgpack.packb({"tape": VERSION, "hash": _digest(packed), "content": packed})
@@ -88,9 +95,10 @@ class Tape:
         means, positions = _numbers(content, "means", np.float64), _numbers(content, "positions", np.int64)
         kinds, rounds = content["kinds"], _numbers(content, "rounds", np.int32)
         counts, devices = _numbers(content, "counts", np.int32), _numbers(content, "devices", np.int32)
-        weights = _numbers(content, "weights", np.float64)
+        weights, batches = _numbers(content, "weights", np.float64), _numbers(content, "batches", np.int32)
         agree = len(keys) == KEY_BYTES * len(means) and len(means) == len(positions)
         agree = agree and len(kinds) == len(rounds) == len(counts) and sum(counts) == len(devices)
+        agree = agree and len(batches) % 3 == 0 and min(batches[2::3], default=1) >= 1
         known = all(kind < len(KINDS) for kind in kinds) and all(0 <= device < len(weights) for device in devices)
         if not (agree and known and min(counts, default=0) >= 0 and min(positions, default=0) >= 0):
             raise ValueError("is damaged: its parts do not belong together")
@@ -104,17 +112,21 @@ class Tape:
                 Event(KINDS[kind], round, tuple(devices[end - count : end]))
                 for kind, round, count, end in zip(kinds, rounds, counts, ends, strict=True)
             ],
+            dict(zip(zip(batches[::3], batches[1::3], strict=True), batches[2::3], strict=True)),
         )
 
 
 class Recording:
     """Passes everything on to a run's numerics and keeps the losses. Implements `Numerics`."""
 
-    def __init__(self, numerics: Numerics, training: str, weights: Sequence[float]) -> None:
-        """``training`` says what is trained: the root of all keys."""
-        self._numerics, self._training, self._weights = numerics, training, weights
+    def __init__(
+        self, numerics: Numerics, training: str, weights: Sequence[float], *, tokens: int | None = None
+    ) -> None:
+        """``training`` says what is trained: the root of all keys. ``tokens``: length of every batch, if it has one."""
+        self._numerics, self._training, self._weights, self._tokens = numerics, training, weights, tokens
         self._history = History(training.encode())
         self._losses: dict[bytes, Loss] = {}
+        self._lengths: dict[tuple[int, int], int] = {}
 
     def join(self, device: int) -> None:
         """Pass it on."""
@@ -127,9 +139,12 @@ class Recording:
         self._numerics.leave(device)
 
     def forward(self, device: int, round: int) -> Ticket:
-        """Pass it on."""
+        """Pass it on and keep how long the batch is."""
         self._history.forward(device, round)
-        return self._numerics.forward(device, round)
+        ticket = self._numerics.forward(device, round)
+        if self._tokens is None:
+            self._lengths[device, round] = ticket.tokens
+        return ticket
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """Pass it on and keep the loss."""
@@ -170,15 +185,15 @@ class Recording:
     @property
     def tape(self) -> Tape:
         """What was recorded so far."""
-        return Tape(self._training, self._weights, self._losses, self._history.events)
+        return Tape(self._training, self._weights, self._losses, self._history.events, self._lengths)
 
 
 class Replay:
     """Numerics that compute nothing: losses are those of a tape, to the last bit. Implements `Numerics`."""
 
-    def __init__(self, tape: Tape, *, sequences: int, lengths: Lengths, name: Callable[[int], str]) -> None:
-        """Take the shape of every batch, and what the devices are called."""
-        self._tape, self._sequences, self._lengths, self._name = tape, sequences, lengths, name
+    def __init__(self, tape: Tape, *, sequences: int, tokens: int | None, name: Callable[[int], str]) -> None:
+        """``tokens``: length of every batch; None where they differ, as recorded. ``name``: of a device."""
+        self._tape, self._sequences, self._tokens, self._name = tape, sequences, tokens, name
         self._history = History(tape.training.encode())
 
     def join(self, device: int) -> None:
@@ -190,9 +205,15 @@ class Replay:
         self._history.leave(device)
 
     def forward(self, device: int, round: int) -> Ticket:
-        """A ticket of the right shape."""
+        """A ticket of the recorded shape; `Diverged` where lengths differ and this batch was not recorded."""
         self._history.forward(device, round)
-        return Ticket(device, round, self._sequences, self._lengths(device, round))
+        tokens = self._tokens or self._tape.lengths.get((device, round))
+        if tokens is None:
+            raise Diverged(
+                f"round {round}: {self._name(device)} takes part, which it did not in the recorded run; so how long "
+                f"its batch is was not recorded"
+            )
+        return Ticket(device, round, self._sequences, tokens)
 
     def server_step(self, tickets: Sequence[Ticket]) -> Loss:
         """The recorded loss of this very step; `Diverged` where there is none."""

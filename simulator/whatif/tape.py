@@ -15,7 +15,6 @@ from simulator.fleet import Fleet
 from simulator.numerics import Numerics
 from simulator.numerics.tape import MOST_BYTES, Recording, Replay, Tape
 from simulator.scenario import Scenario
-from simulator.training.lengths import lengths_of
 from simulator.workload import shape_of
 
 _TIMES_ONLY: Final = frozenset(
@@ -62,7 +61,7 @@ class Recorder:
     ) -> tuple[Numerics, Sequence[float]]:
         """The numerics of a run, with a recording before them."""
         numerics, weights = self._learner(scenario, everybody, phase)
-        self._recording = Recording(numerics, training_key(scenario), weights)
+        self._recording = Recording(numerics, training_key(scenario), weights, tokens=_tokens(scenario))
         return self._recording, weights
 
     @property
@@ -80,7 +79,7 @@ def replayed(tape: Tape) -> world.Learner:
         numerics = Replay(
             tape,
             sequences=scenario.training.batch,
-            lengths=lengths_of(scenario, len(everybody)),
+            tokens=_tokens(scenario),
             name=lambda index: everybody.place(index)[0],
         )
         return numerics, tape.weights
@@ -96,6 +95,11 @@ def read_tape(path: Path) -> Tape:
         return Tape.from_bytes(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
+
+
+def _tokens(scenario: Scenario) -> int | None:
+    """Positions per sequence of every batch; None where they depend on the data."""
+    return None if scenario.data.padding == "longest" else scenario.training.tokens
 
 
 def _kinds(scenario: Scenario) -> list[list[int]]:

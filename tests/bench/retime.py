@@ -57,7 +57,7 @@ def main() -> None:
 
 def recording() -> Recording:
     """A recording of nothing."""
-    return Recording(TimingOnly(sequences=1, tokens=64), "", [1.0] * PHONES)
+    return Recording(TimingOnly(sequences=1, lengths=lambda device, round: 64), "", [1.0] * PHONES, tokens=64)
 
 
 def play(numerics: Numerics, rounds: int) -> None:

@@ -63,6 +63,17 @@ HARSH = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("algorithm", ["splitlora", "fedlora"])
+def test_batches_that_are_as_long_as_the_data_are_replayed_without_the_data(
+    algorithm, trained, scenario_of, monkeypatch
+):
+    settings = (f"algorithm={algorithm}", *QUICK, "data.padding=longest", "training.batch=2")
+    trained(*settings, *CHANGES["links"])
+    trained(*settings)
+    monkeypatch.setattr("simulator.training.crowd.data_of", None)
+    assert_exact(trained, scenario_of, settings, CHANGES["links"])
+
+
 @pytest.mark.parametrize("hardship", HARSH)
 @pytest.mark.parametrize("algorithm", ["splitlora", "sequential", "fedlora"])
 def test_devices_that_come_and_go_are_replayed_too(algorithm, hardship, trained, scenario_of):

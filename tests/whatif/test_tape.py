@@ -30,6 +30,9 @@ class Counting:
     def __getattr__(self, verb):
         return lambda *_: None
 
+    def forward(self, device, round) -> Ticket:
+        return Ticket(device, round, 1, 8 + device)
+
     def _next(self) -> Loss:
         self.asked += 1
         return Loss(1 / self.asked, 7)
@@ -67,7 +70,7 @@ def tape_of(**how) -> Tape:
 
 
 def replay(tape: Tape, **how) -> list[Loss]:
-    replayed = Replay(tape, sequences=1, lengths=lambda device, round: 8, name=lambda device: f"phone-{device}")
+    replayed = Replay(tape, sequences=1, tokens=None, name=lambda device: f"phone-{device}")
     return play(replayed, **how)
 
 
@@ -115,15 +118,46 @@ def test_what_follows_from_another_history_has_another_key():
             {"leaves": (2, 2)},
             "round 2: the server's step is without phone-2, which the recorded run had: dropped out in round 2",
         ),
-        ({"rounds": 3}, "round 3: the server's step is not in the recorded run, which ended before it"),
+        (
+            {"rounds": 3},
+            "round 3: phone-0 takes part, which it did not in the recorded run; so how long its batch is was not "
+            "recorded",
+        ),
         ({"order": (0, 1)}, "round 1: the server's step is without phone-2, which the recorded run had"),
-        ({"order": (0, 1, 2, 3)}, "round 1: the server's step is with phone-3, which the recorded run did not have"),
+        (
+            {"order": (0, 1, 2, 3)},
+            "round 1: phone-3 takes part, which it did not in the recorded run; so how long its batch is was not "
+            "recorded",
+        ),
     ],
 )
 def test_a_replay_that_leaves_the_tape_says_where_and_why(how, sentence):
     with pytest.raises(Diverged) as told:
         replay(tape_of(), **how)
     assert str(told.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"rounds": 3}, "round 3: the server's step is not in the recorded run, which ended before it"),
+        ({"order": (0, 1, 2, 3)}, "round 1: the server's step is with phone-3, which the recorded run did not have"),
+    ],
+)
+def test_where_all_batches_are_of_one_length_the_first_step_tells(how, sentence):
+    with pytest.raises(Diverged) as told:
+        play(Replay(tape_of(), sequences=1, tokens=8, name=lambda device: f"phone-{device}"), **how)
+    assert str(told.value) == sentence
+
+
+def test_how_long_a_batch_is_is_recorded_where_that_depends_on_the_data():
+    recording = Recording(Counting(), "this", [1.0, 2.0, 3.0])
+    play(recording)
+    lengths = Tape.from_bytes(recording.tape.to_bytes()).lengths
+    assert lengths == {(device, round): 8 + device for device in range(3) for round in (1, 2)}
+    known = Recording(Counting(), "this", [1.0, 2.0, 3.0], tokens=8)
+    play(known)
+    assert not known.tape.lengths
 
 
 def test_a_device_that_lost_its_gradients_is_named_when_that_is_first_felt():
@@ -184,7 +218,7 @@ def test_corrupted_bytes_are_refused_or_change_nothing(data):
     assert found == dataclasses.replace(whole, weights=list(whole.weights))
 
 
-FIELDS = ["training", "weights", "keys", "means", "positions", "kinds", "rounds", "counts", "devices"]
+FIELDS = ["training", "weights", "keys", "means", "positions", "kinds", "rounds", "counts", "devices", "batches"]
 
 
 def sealed(content: bytes) -> bytes:
