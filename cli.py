@@ -97,6 +97,8 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: each core for times, 1 for training)")
     ] = None,
+    on: Annotated[str, typer.Option(metavar="local|ray", help="Where cells are computed")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster (default: one is started here)")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder, new or to go on in")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Also a grid of more than 10,000 cells")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
@@ -111,6 +113,8 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
         seeds=seeds,
         train=train,
         jobs=jobs,
+        on=on,
+        address=address,
         out=out,
         any_size=yes,
         quiet=as_json,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.console import Console
 from simulator.failure import Interrupted, RunFailed
 from simulator.run_folder import default_path, manifest
 from simulator.scenario import Scenario
+from simulator.scenario.words import unknown
 from simulator.views.grid import Progress
 from simulator.views.study import Shown, show
 from simulator.whatif import table
@@ -23,6 +24,7 @@ from simulator.whatif.campaign import Campaign, Means, Plan
 from simulator.whatif.cells import Failure, Outcome, Result, content_key
 from simulator.whatif.folder import STUDY, StudyFolder
 from simulator.whatif.grid import SEED, refuse_large, resolve
+from simulator.whatif.on_ray import OnRay, connected
 from simulator.whatif.pictures import FILES, pictures
 from simulator.whatif.request import Asked, read
 from simulator.whatif.table import Curve
@@ -31,6 +33,7 @@ from simulator.whatif.workers import Local, cores
 
 MOST_CELLS: Final = 10_000  # without --yes
 ROOT: Final = Path("studies")
+PLACES: Final = ("local", "ray")
 MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
 
 
@@ -43,6 +46,8 @@ class Options:
     seeds: str | None = None
     train: bool = False
     jobs: int | None = None
+    on: str = "local"  # or "ray"
+    address: str | None = None  # of a Ray cluster; None: one is started here
     out: Path | None = None
     any_size: bool = False  # --yes
     quiet: bool = False
@@ -53,6 +58,10 @@ def study(path: Path, options: Options) -> dict[str, Any]:
 
     Raises ValueError for bad input, RunFailed where no cell has numbers, `failure.Interrupted` on Ctrl-C.
     """
+    if options.on not in PLACES:
+        raise ValueError(f"--on: {unknown('place', options.on, PLACES)}")
+    if options.address is not None and options.on != "ray":
+        raise ValueError("--address is read with --on ray only")
     asked = read(path, vary_texts=options.vary, changes=options.changes, seeds=options.seeds)
     if not options.any_size:
         refuse_large(asked.grid, MOST_CELLS)
@@ -61,13 +70,12 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
     wanted = options.train or asked.tape is not None
     plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
-    means = _means(asked, options)
     root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root)
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
     console = Console()
     try:
-        with Progress(console, len(plans), silent=options.quiet) as progress:
+        with _means(asked, options) as means, Progress(console, len(plans), silent=options.quiet) as progress:
             outcomes = Campaign(folder, means, progress).do(plans)
     except KeyboardInterrupt:
         done = sum(folder.held(plan.key, trained=plan.training is not None) is not None for plan in plans)
@@ -80,10 +88,15 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     return _told(asked, plans, outcomes, folder, None if options.quiet else console)
 
 
-def _means(asked: Asked, options: Options) -> Means:
+@contextmanager
+def _means(asked: Asked, options: Options) -> Iterator[Means]:
     """Times are had on all cores at once, training one at a time on all of them, unless ``--jobs`` says otherwise."""
     tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
-    return Means(Local(options.jobs or cores()), Local(options.jobs or 1), options.train, tapes)
+    if options.on == "ray":
+        with connected(options.address, options.jobs) as ray:
+            yield Means(OnRay(ray, alone=False), OnRay(ray, alone=True), options.train, tapes)
+    else:
+        yield Means(Local(options.jobs or cores()), Local(options.jobs or 1), options.train, tapes)
 
 
 def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
