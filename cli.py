@@ -149,6 +149,31 @@ def blame(
 
 
 @app.command()
+def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
+    scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
+    splits: Annotated[str | None, typer.Option(help="Such as 1..11 or 2,4,8 (default: blocks on both sides)")] = None,
+    ranks: Annotated[str | None, typer.Option(help="Such as 4,8,16 (default: around the scenario's)")] = None,
+    optimise: Annotated[
+        str | None, typer.Option(help="Choose a split for each class: round-time, energy or bytes")
+    ] = None,
+    subject_to: Annotated[str, typer.Option(help="Limits of the choice: memory (always), battery")] = "memory",
+    battery_per_hour: Annotated[
+        float | None, typer.Option(help="Per cent of a battery an hour (default: what min_battery leaves)")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the scenario with the splits that were chosen")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Plan the split: what each would cost every class of devices and the fleet, before any training."""
+    from simulator.whatif import plan as planning  # noqa: PLC0415 -- as above
+
+    wanted = planning.Wanted(splits, ranks, optimise, subject_to, battery_per_hour, out)
+    result = planning.run(scenario, set_ or [], wanted, quiet=as_json)
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+
+
+@app.command()
 def check(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
