@@ -160,15 +160,16 @@ class Network:
 
         Not over the airtime of a cell: its scheduler keeps a queue per phone and does not look at windows.
         """
-        route = transfer.path.names
-        if not route or any(self._links[name].airtime for name in route):
+        path = transfer.path
+        if not path.names or path.timed:
             return
         transfer.managed = True
-        transfer.stake = Stake(self._queues.along(route))
+        transfer.stake = Stake(self._queues.along(path.names))
         if self._model.ack_queues:
             transfer.acks = self._queues.along(ack_route)
         for queue in transfer.stake.route:
-            queue.longest_rtt_s = max(queue.longest_rtt_s, transfer.rtt_s)
+            if queue.longest_rtt_s < transfer.rtt_s:
+                queue.longest_rtt_s = transfer.rtt_s
 
     def _connect(self, now_s: float, transfer: Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
         """Set the first window of a transfer; return when its connection is ready."""
@@ -255,8 +256,9 @@ class Network:
         transfer.stake.lift()
         if leaving:
             transfer.note_backlog(now_s, self._core.rate_bps(transfer.flow_id))
+        rtt_s = transfer.rtt_s + transfer.wait_s(now_s)
         for queue in transfer.stake.route:
-            queue.overflows(now_s, transfer.rtt_s + transfer.wait_s(now_s))
+            queue.overflows(now_s, rtt_s)
         end_s = transfer.burst_end_s if transfer.burst_end_s is not None else now_s
         exit_to = exit_bits(
             window.bits,
@@ -286,7 +288,11 @@ class Network:
         self._due.append(transfer)
 
     def _overflowed(self, transfer: Transfer, since_s: float) -> bool:
-        return self._model.drop_tail and any(queue.overflow_s > since_s for queue in transfer.stake.route)
+        if self._model.drop_tail:
+            for queue in transfer.stake.route:
+                if queue.overflow_s > since_s:
+                    return True
+        return False
 
     def _look_at_windows(self, now_s: float) -> None:
         """All windows that are due: first their rates, so that the core works them out once, then what follows."""
@@ -326,9 +332,11 @@ class Network:
         """Put a window into force: its weight, and what it can send at most while nobody else fills its links."""
         deepest_s = waited_s = 0.0
         for queue in transfer.stake.route:
-            delay_s = queue.delay_s(now_s)
-            waited_s += delay_s
-            deepest_s = max(deepest_s, delay_s)
+            if queue.backlog_bits > 0:
+                delay_s = queue.delay_s(now_s)
+                waited_s += delay_s
+                if delay_s > deepest_s:
+                    deepest_s = delay_s
         waited_s += wait_s(transfer.acks, now_s)
         weight = self._weight(transfer, waited_s)
         cap_bps = transfer.window.bits / max(transfer.rtt_s + waited_s - deepest_s, LEAST_RTT_S)

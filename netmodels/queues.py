@@ -16,17 +16,28 @@ _LEAST_BUFFER_BITS: Final = 8 * 96_000.0
 _FULL_LOAD: Final = 0.97
 _LEAST_CAPACITY: Final = 0.01  # of the peak: what a queue in an outage is counted to drain with
 _TRIFLE_S: Final = 1e-4
+_MOST_LINES: Final = 100_000  # so many routes are remembered; a population may have millions
 
 
 class LinkQueue:
     """The queue before a link: room for the bits of the longest round trip that crosses it, at least 96 kB."""
 
-    __slots__ = ("_capacity", "_constant", "backlog_bits", "load_bps", "longest_rtt_s", "overflow_s", "peak_bps")
+    __slots__ = (
+        "_capacity",
+        "backlog_bits",
+        "constant",
+        "full_bps",
+        "load_bps",
+        "longest_rtt_s",
+        "overflow_s",
+        "peak_bps",
+    )
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
-        self._constant = isinstance(capacity, Constant)
+        self.constant = isinstance(capacity, Constant)
         self.peak_bps = capacity.peak_bps
+        self.full_bps = _FULL_LOAD * capacity.peak_bps  # the load from which on a queue of constant capacity grows
         self.backlog_bits = 0.0
         self.load_bps = 0.0  # the rates of its senders when last looked at
         self.longest_rtt_s = 0.0
@@ -39,13 +50,13 @@ class LinkQueue:
         """How long a packet that comes now has to wait."""
         if self.backlog_bits <= 0:
             return 0.0
-        if self._constant:
+        if self.constant:
             return self.backlog_bits / self.peak_bps
         return self.backlog_bits / max(self.rate_bps(now_s), _LEAST_CAPACITY * self.peak_bps)
 
     def rate_bps(self, now_s: float) -> float:
         """What the link carries now."""
-        return self.peak_bps if self._constant else self._capacity.at(now_s)
+        return self.peak_bps if self.constant else self._capacity.at(now_s)
 
     def overflows(self, now_s: float, rtt_s: float) -> None:
         """Note an overflow if the queue is full; at most one every half `rtt_s`, for senders need that to react."""
@@ -67,10 +78,12 @@ class Stake:
 
     def lift(self) -> None:
         """Take its backlog away; its rate stays."""
-        if self._parts:
-            for queue, bits in self._parts:
-                queue.backlog_bits = max(queue.backlog_bits - bits, 0.0)
-            self._parts.clear()
+        parts = self._parts
+        if parts:
+            for queue, bits in parts:
+                rest_bits = queue.backlog_bits - bits
+                queue.backlog_bits = rest_bits if rest_bits > 0 else 0.0
+            parts.clear()
 
     def withdraw(self) -> None:
         """Take away all that it has there."""
@@ -88,14 +101,23 @@ class Stake:
         """`bits` wait at a rate of `rate_bps`: before the loaded links of the route, as their queues are long."""
         self.lift()
         if rate_bps != self._rate_bps:
+            more_bps = rate_bps - self._rate_bps
             for queue in self.route:
-                queue.load_bps += rate_bps - self._rate_bps
+                queue.load_bps += more_bps
             self._rate_bps = rate_bps
         if bits <= 0:
             return
-        loaded = [queue for queue in self.route if queue.load_bps >= _FULL_LOAD * queue.rate_bps(now_s)]
+        loaded = []
+        for queue in self.route:
+            full_bps = queue.full_bps if queue.constant else _FULL_LOAD * queue.rate_bps(now_s)
+            if queue.load_bps >= full_bps:
+                loaded.append(queue)
         if not loaded:
-            loaded = [max(self.route, key=lambda queue: queue.load_bps / max(queue.rate_bps(now_s), 1.0))]
+            loaded.append(max(self.route, key=lambda queue: queue.load_bps / max(queue.rate_bps(now_s), 1.0)))
+        if len(loaded) == 1:  # nearly always; rounded as below, so that traces stay what they were
+            delay_s = loaded[0].delay_s(now_s) + _TRIFLE_S
+            self._add(loaded[0], bits * delay_s / delay_s)
+            return
         delays_s = [queue.delay_s(now_s) + _TRIFLE_S for queue in loaded]
         total_s = sum(delays_s)
         for queue, delay_s in zip(loaded, delays_s, strict=True):
@@ -112,10 +134,17 @@ class Queues:
     def __init__(self, links: Mapping[str, Link]) -> None:
         self._links = links
         self._queues: dict[str, LinkQueue] = {}
+        self._lines: dict[tuple[str, ...], tuple[LinkQueue, ...]] = {}
 
-    def along(self, route: Iterable[str]) -> tuple[LinkQueue, ...]:
+    def along(self, route: tuple[str, ...]) -> tuple[LinkQueue, ...]:
         """The queues of a route."""
-        return tuple(self._find(name) for name in route if self._links[name].airtime is None)
+        line = self._lines.get(route)
+        if line is None:
+            if len(self._lines) >= _MOST_LINES:
+                self._lines.clear()
+            line = tuple([self._find(name) for name in route if self._links[name].airtime is None])
+            self._lines[route] = line
+        return line
 
     def _find(self, name: str) -> LinkQueue:
         if name not in self._queues:
@@ -127,8 +156,9 @@ def wait_s(queues: Iterable[LinkQueue], now_s: float) -> float:
     """How long a packet has to wait in all of `queues`."""
     total_s = 0.0
     for queue in queues:
-        if queue.backlog_bits > 0:
-            total_s += queue.delay_s(now_s)
+        bits = queue.backlog_bits
+        if bits > 0:
+            total_s += bits / queue.peak_bps if queue.constant else queue.delay_s(now_s)
     return total_s
 
 

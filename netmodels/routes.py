@@ -20,14 +20,16 @@ _MOST: Final = 100_000  # so much is remembered beyond what is in use; a populat
 class Route:
     """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss.
 
-    It is `plain` if all its links have a constant capacity and no part in the airtime of a cell.
+    It is `plain` if all its links have a constant capacity and no part in the airtime of a cell, `timed` if it crosses
+    the airtime of one.
     """
 
-    __slots__ = ("latency_s", "loss_probability", "names", "peak_bps", "plain")
+    __slots__ = ("latency_s", "loss_probability", "names", "peak_bps", "plain", "timed")
 
     def __init__(self, names: tuple[str, ...], links: list[Link], specs: Mapping[str, Link]) -> None:
         self.names = names
         self.plain = all(map(_is_plain, links))
+        self.timed = any(link.airtime for link in links)
         if not self.plain:
             check_route(links, specs)
         self.peak_bps = peak_bps(links, specs)
