@@ -13,7 +13,7 @@ from netmodels.airtime import reweigh
 from netmodels.forest import Forest, home
 from netmodels.levels import Levels
 from netmodels.pools import Pool, drop_void, tidy
-from netmodels.sharing import FULL, FlowState, LinkState, component, share_link, share_links
+from netmodels.sharing import FULL, FlowState, LinkState, component, put_in_force, share_link, share_links
 
 _finish_of = attrgetter("finish_s")
 _serial_of = attrgetter("serial")
@@ -193,13 +193,10 @@ class Rates:
             share_link(links[0], flows)
         else:
             share_links(links, flows)
-        for flow in flows:
-            flow.group = flows
-            flow.set_rate(now_s, flow.share_bps)
-        self._announce(flows)
+        self._announce_first(put_in_force(now_s, flows))  # any end there makes it solve anew, so the others can wait
 
     def _announce(self, group: list[FlowState]) -> None:
-        """Note the first end in a component: any end there makes it solve anew, so the others can wait."""
+        """Note the first end in a component anew."""
         for flow in group:
             flow.ticket = 0
         if group:
