@@ -82,21 +82,31 @@ class Flows:
                 f"got {size_bits!r}, {weight!r}, {cap_bps!r}"
             )
         path = route if isinstance(route, Route) else self._routes.find(route)
-        self._move(now_s)
+        if now_s != self._now_s:
+            self._move(now_s)
         flow = FlowState(flow_id, next(self._serial), path.names, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
         flow.peak_bps = path.peak_bps
         self._routes.enter(self._now_s, flow, path.plain)
-        links = flow.links
-        for link in links:
-            if not link.flows:
-                self._occupy(link)
-        for link in links:
-            link.flows[flow] = 1.0 if link.airtime is None else use_of(link, links)
-            flow.live_links += link.live
         self._flows[flow_id] = flow
-        self._rebound(flow, min(cap_bps, path.peak_bps))
+        self._join_links(flow)
+        self._rebound(flow, cap_bps if cap_bps < path.peak_bps else path.peak_bps)
+
+    def renew(self, now_s: float, flow_id: Hashable, *, weight: float, cap_bps: float) -> None:
+        """Give a flow another weight and cap, as if it had been removed and what is left of it added again."""
+        flow = self._find(flow_id)
+        self._move(now_s)
+        if flow.pool is not None or flow.dirty:
+            route, left_bits = self._routes.find(flow.names), self.remove(now_s, flow_id)
+            self.add(now_s, flow_id, left_bits, route, weight=weight, cap_bps=cap_bps)
+            return
+        left_bits = flow.left_bits(self._now_s)
+        self._rates.drop(flow)
+        self._leave_links(flow)
+        flow.start_anew(next(self._serial), self._now_s, left_bits, weight)
+        self._join_links(flow)
+        self._rebound(flow, cap_bps if cap_bps < flow.peak_bps else flow.peak_bps)
 
     def set_cap(self, now_s: float, flow_id: Hashable, cap_bps: float) -> None:
         """Limit a flow to `cap_bps` from now on; infinity lifts the limit."""
@@ -119,10 +129,10 @@ class Flows:
 
     def remove(self, now_s: float, flow_id: Hashable) -> float:
         """End a flow before its time; return the bits that it had not sent."""
-        self._find(flow_id)
+        flow = self._find(flow_id)
         self._move(now_s)
-        left_bits = self.remaining_bits(flow_id)
-        self._drop(self._flows[flow_id])
+        left_bits = self._rates.remaining_bits(self._now_s, flow)
+        self._drop(flow)
         return left_bits
 
     def next_event_s(self) -> float:
@@ -206,6 +216,28 @@ class Flows:
         if link.watched:
             heappush(self._changes, (change_s, next(self._serial), link))
 
+    def _join_links(self, flow: FlowState) -> None:
+        links = flow.links
+        for link in links:
+            if not link.flows:
+                self._occupy(link)
+        for link in links:
+            link.flows[flow] = 1.0 if link.airtime is None else use_of(link, links)
+            if link.live:
+                flow.live_links += 1
+
+    def _leave_links(self, flow: FlowState) -> None:
+        for link in flow.links:
+            use = link.flows.pop(flow)
+            if not link.flows:  # forgets the rounding errors of its sum
+                link.demand_bps = 0.0
+            elif link.airtime is None:
+                link.demand_bps -= flow.bound_bps
+            else:
+                link.demand_bps -= demand(link, use, flow.bound_bps)
+            if link.airtime is not None or (link.live and link.pool is None):
+                self._rates.review(link)
+
     def _rebound(self, flow: FlowState, bound_bps: float) -> None:
         """Change a flow's upper bound, and with it what its links may have to carry."""
         self._next_s = None
@@ -215,13 +247,12 @@ class Flows:
         flow.key = bound_bps if flow.weight == 1.0 else bound_bps / flow.weight
         for link in flow.links:
             if link.airtime is None:
-                link.demand_bps += bound_bps - before_bps
+                link.demand_bps = demand_bps = link.demand_bps + (bound_bps - before_bps)
+                if link.pool is None and (link.live or demand_bps > link.limit_bps * FULL):
+                    self._rates.review(link)
             else:
                 use = link.flows[flow]
                 link.demand_bps += demand(link, use, bound_bps) - demand(link, use, before_bps)
-                self._rates.review(link)
-                continue
-            if link.pool is None and (link.live or link.demand_bps > link.limit_bps * FULL):
                 self._rates.review(link)
 
     def _drop(self, flow: FlowState) -> None:
@@ -229,13 +260,7 @@ class Flows:
         self._rates.drop(flow)
         del self._flows[flow.flow_id]
         self._routes.leave(flow)
-        for link in flow.links:
-            use = link.flows.pop(flow)
-            most = flow.bound_bps if link.airtime is None else demand(link, use, flow.bound_bps)
-            # An empty link forgets the rounding errors of its sum.
-            link.demand_bps = link.demand_bps - most if link.flows else 0.0
-            if link.airtime is not None or (link.live and link.pool is None):
-                self._rates.review(link)
+        self._leave_links(flow)
 
     def _change_capacities(self) -> None:
         while self._changes and self._changes[0][0] <= self._now_s:

@@ -343,8 +343,7 @@ class Network:
         if abs(weight - transfer.weight) <= _SAME * weight and abs(cap_bps - transfer.cap_bps) <= _SAME * cap_bps:
             return
         transfer.weight, transfer.cap_bps = weight, cap_bps
-        left_bits = self._core.remove(now_s, transfer.flow_id)
-        self._core.add(now_s, transfer.flow_id, left_bits, transfer.path, weight=weight, cap_bps=cap_bps)
+        self._core.renew(now_s, transfer.flow_id, weight=weight, cap_bps=cap_bps)
 
     def _await_capacity(self, now_s: float, transfer: Transfer) -> None:
         """Nothing moves in an outage: come back when it may be over, never if it lasts for ever."""

@@ -130,9 +130,11 @@ class Rates:
             begun = self._stamp
             self._place(now_s, begun)
             for flow in self._extended:
-                if flow.group is not None and flow.stamp < begun:
+                if flow.stamp >= begun:
+                    continue
+                if flow.group is not None:
                     self._announce(flow.group)
-                elif flow.group is None and flow.pool is None and flow.ticket:
+                elif flow.pool is None and flow.ticket:
                     self._release(now_s, flow)
             self._extended.clear()
             for root in self._levels.settle(now_s):

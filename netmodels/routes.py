@@ -56,9 +56,13 @@ class Routes:
     def enter(self, now_s: float, flow: FlowState, plain: bool) -> None:
         """A flow begins on its route: give it its shared links."""
         found = []
+        links, alone = self._links, self._alone
         for name in flow.names:
-            link = self._links.get(name)
+            link = links.get(name)
             if link is None:
+                if plain and name not in alone:
+                    alone[name] = flow
+                    continue
                 link = self._share(now_s, name, flow, plain)
             if link is not None:
                 found.append(link)

@@ -130,6 +130,14 @@ class FlowState:
     def __repr__(self) -> str:
         return f"<FlowState {self.flow_id} {self.remaining_bits:g} bits at {self.rate_bps:g} bit/s>"
 
+    def start_anew(self, serial: int, now_s: float, size_bits: float, weight: float) -> None:
+        """Be as a flow that begins now on the same links; for one that is in no pool, and has left its links."""
+        self.serial = serial
+        self.wish = self.weight = weight
+        self.remaining_bits, self.since_s = size_bits, now_s
+        self.rate_bps, self.finish_s, self.bound_bps = -1.0, 0.0, 0.0
+        self.live_links = 0
+
     def left_bits(self, now_s: float) -> float:
         """What is still to be sent at that time, if the flow is in no pool."""
         elapsed_s = now_s - self.since_s
