@@ -49,10 +49,14 @@ class Window:
     def copy(self) -> "Window":
         """Another window with the same past."""
         other = Window()
-        other.bits, other.slow, other.threshold_bits = self.bits, self.slow, self.threshold_bits
-        other.top_bits, other.cut_s, other.gain = self.top_bits, self.cut_s, self.gain
-        other.used_s, other.lost = self.used_s, self.lost
+        other.be_like(self)
         return other
+
+    def be_like(self, other: "Window") -> None:
+        """Take over the past of another window."""
+        self.bits, self.slow, self.threshold_bits = other.bits, other.slow, other.threshold_bits
+        self.top_bits, self.cut_s, self.gain = other.top_bits, other.cut_s, other.gain
+        self.used_s, self.lost = other.used_s, other.lost
 
     def wake(self, now_s: float, timeout_s: float, first_bits: float) -> None:
         """Begin to send: a window of `first_bits` if it has never sent, less than before after a silence.

@@ -219,7 +219,7 @@ class Flows:
     def _join_links(self, flow: FlowState) -> None:
         links = flow.links
         for link in links:
-            if not link.flows:
+            if not link.flows and not link.constant:
                 self._occupy(link)
         for link in links:
             link.flows[flow] = 1.0 if link.airtime is None else use_of(link, links)

@@ -105,7 +105,7 @@ class Network:
             transfer.ahead_s = latency_s
         else:
             transfer.behind_s = latency_s
-        free_bytes = self._model.loss_free_bytes(size_bytes, loss)
+        free_bytes = self._model.loss_free_bytes(size_bytes, loss) if loss > 0 else size_bytes
         transfer.left_bits = 8 * self._model.wire_bytes(free_bytes)
         if loss > 0:
             transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
@@ -143,11 +143,12 @@ class Network:
         if not now_s >= self._now_s - slack_s(now_s):
             raise ValueError(f"time must not go back: {now_s!r} s after {self._now_s!r} s")
         until_s = now_s + slack_s(now_s)
+        core, agenda = self._core, self._agenda
         while (when_s := self.next_event_s()) <= until_s:
             when_s = min(when_s, now_s)
-            for flow_id in self._core.advance(when_s):
+            for flow_id in core.advance(when_s):
                 self._drained(when_s, self._transfers[flow_id])
-            for transfer, action in self._agenda.due(when_s + slack_s(when_s)):
+            for transfer, action in agenda.due(when_s + slack_s(when_s)):
                 action(self, when_s, transfer)
             if self._due:
                 self._look_at_windows(when_s)
@@ -168,8 +169,7 @@ class Network:
         if self._model.ack_queues:
             transfer.acks = self._queues.along(ack_route)
         for queue in transfer.stake.route:
-            if queue.longest_rtt_s < transfer.rtt_s:
-                queue.longest_rtt_s = transfer.rtt_s
+            queue.longest_rtt_s = max(queue.longest_rtt_s, transfer.rtt_s)
 
     def _connect(self, now_s: float, transfer: Transfer, connection: tuple[Hashable, Hashable] | None) -> float:
         """Set the first window of a transfer; return when its connection is ready."""
@@ -196,7 +196,11 @@ class Network:
         """Leave the window to the next transfer of the connection."""
         transfer.window.used_s = now_s
         if transfer.connection is not None and self._window is None:
-            self._windows[transfer.connection] = transfer.window.copy()
+            kept = self._windows.get(transfer.connection)
+            if kept is None:
+                self._windows[transfer.connection] = transfer.window.copy()
+            else:
+                kept.be_like(transfer.window)
 
     def _weight(self, transfer: Transfer, waited_s: float = 0.0) -> float:
         """The share of a transfer relative to others: what its window would send, or that of a first window."""
@@ -335,8 +339,7 @@ class Network:
             if queue.backlog_bits > 0:
                 delay_s = queue.delay_s(now_s)
                 waited_s += delay_s
-                if delay_s > deepest_s:
-                    deepest_s = delay_s
+                deepest_s = max(deepest_s, delay_s)
         waited_s += wait_s(transfer.acks, now_s)
         weight = self._weight(transfer, waited_s)
         cap_bps = transfer.window.bits / max(transfer.rtt_s + waited_s - deepest_s, LEAST_RTT_S)

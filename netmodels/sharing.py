@@ -14,6 +14,7 @@ from heapq import heapify, heappop, heapreplace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from netmodels.capacity import Constant
 from netmodels.link import Link
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class LinkState:
     __slots__ = (
         "airtime",
         "cell",
+        "constant",
         "count",
         "demand_bps",
         "flows",
@@ -50,7 +52,8 @@ class LinkState:
         self.link = link
         self.airtime = link.airtime
         self.cell = cell  # whose airtime a radio link is part of
-        self.limit_bps = 0.0
+        self.constant = isinstance(link.capacity, Constant)
+        self.limit_bps = link.capacity.peak_bps if self.constant else 0.0
         self.demand_bps = 0.0
         self.flows: dict[FlowState, float] = {}  # the use of each, in order of arrival
         self.live = False

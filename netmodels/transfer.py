@@ -68,7 +68,6 @@ class Transfer:
         """Tell the queues what of the window is not on the way at this rate."""
         rtt_s, window_bits = self.rtt_s, self.window.bits
         most_bps = window_bits / (rtt_s if rtt_s > LEAST_RTT_S else LEAST_RTT_S)
-        if most_bps < rate_bps:
-            rate_bps = most_bps
+        rate_bps = min(rate_bps, most_bps)
         underway_bits = rate_bps * (rtt_s + wait_s(self.acks, now_s))
         self.stake.put(now_s, window_bits - underway_bits, rate_bps)

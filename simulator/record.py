@@ -153,7 +153,10 @@ class Record:
             self.bytes_down += down
             before = self.bytes_of_round[row.round]
             self.bytes_of_round[row.round] = (before[0] + up, before[1] + down)
-        self._note("m", *row[1:-1])
+        self._note(
+            f"m|{row.round}|{row.kind}|{row.sender}|{row.receiver}|{row.direction}|{row.size_bytes}|{row.wire_bytes}"
+            f"|{_bits(row.queued_s)}|{_bits(row.sent_s)}|{_bits(row.delivered_s)}|{row.outcome}"
+        )
         for observer in self.observers:
             observer.on_message(priced)
 
@@ -161,7 +164,8 @@ class Record:
         """Note a computation."""
         priced = ComputeRow(*row[:-1], self.meter.compute(row)) if self.meter else row
         self.computes.append(priced)
-        self._note("c", *row[:-1])
+        times = f"{_bits(row.start_s)}|{_bits(row.end_s)}"
+        self._note(f"c|{row.actor}|{row.round}|{row.what}|{_bits(row.flops)}|{times}")
         for observer in self.observers:
             observer.on_compute(priced)
 
@@ -169,14 +173,14 @@ class Record:
         """Note a finished round. Its losses stay out of the trace hash."""
         priced = row._replace(energy_j=self.meter.round(row)) if self.meter else row
         self.rounds.append(priced)
-        self._note("r", row.round, row.start_s, row.end_s, row.participants, row.dropped)
+        self._note(f"r|{row.round}|{_bits(row.start_s)}|{_bits(row.end_s)}|{row.participants}|{row.dropped}")
         for observer in self.observers:
             observer.on_round(priced)
 
     def wait(self, row: WaitRow) -> None:
         """Note that a round waits for somebody to be available; told when it begins to wait."""
         self.waits.append(row)
-        self._note("w", *row)
+        self._note(f"w|{row.round}|{_bits(row.start_s)}|{_bits(row.end_s)}")
         for observer in self.observers:
             observer.on_wait(row)
 
@@ -190,6 +194,10 @@ class Record:
         """SHA-256 over everything noted so far, in order; floats enter with all their bits."""
         return self._digest.hexdigest()
 
-    def _note(self, *values: object) -> None:
-        text = "|".join([value.hex() if isinstance(value, float) else str(value) for value in values])
-        self._digest.update(text.encode() + b"\n")
+    def _note(self, text: str) -> None:
+        self._digest.update(f"{text}\n".encode())
+
+
+def _bits(value: float) -> str:
+    """A float with all its bits; whatever else stands in its place as it is written."""
+    return value.hex() if isinstance(value, float) else str(value)
