@@ -31,14 +31,15 @@ def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) ->
     from simulator.training.proof import memory, prove  # noqa: PLC0415 -- loads torch
 
     crew = members(scenario)
-    findings = list(prove(scenario, crew.splits, crew.ranks, phase))
+    splits = world.trained_splits(scenario, crew)
+    findings = list(prove(scenario, splits, crew.ranks, phase))
     return {
         "name": scenario.name,
         "model": scenario.model.name,
         "timed_as": scenario.timed_model,
         "groups": _groups(scenario),
         "findings": [{**asdict(finding), "holds": finding.holds} for finding in findings],
-        "memory": memory(scenario, crew.splits, crew.ranks),
+        "memory": memory(scenario, splits, crew.ranks),
         "holds": all(finding.holds for finding in findings),
     }
 
@@ -58,6 +59,7 @@ def _groups(scenario: Scenario) -> list[dict[str, Any]]:
                 "count": group.count,
                 "split": split,
                 "out_of_memory": None if place.as_asked else str(place),
+                "holder": scenario.traits.holder,
                 "rank": group.rank,
                 "forward_s": machine.seconds(costs.client_forward),
                 "backward_s": machine.seconds(costs.client_backward),
@@ -84,7 +86,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         table.add_row(
             f"{row['count']} {row['name']}",
             row["profile"],
-            "dropped" if row["split"] is None else f"{row['split']}" + ("" if rank else f", r {row['rank']}"),
+            _part(row) + ("" if rank or row["split"] is None else f", r {row['rank']}"),
             duration(row["forward_s"] + row["backward_s"]),
             size(row["activation_bytes"]),
             size(row["gradient_bytes"]),
@@ -99,6 +101,13 @@ def show(result: dict[str, Any], console: Console) -> None:
     total = short_bytes(sum(result["memory"].values()))
     console.print(f"memory of training {result['model']} here: {total} predicted ({parts}), and torch itself")
     console.print(_proof(result))
+
+
+def _part(row: dict[str, Any]) -> str:
+    """How many blocks a device of the group holds."""
+    if row["holder"] == "both":
+        return "dropped" if row["split"] is None else f"{row['split']}"
+    return "all" if row["holder"] == "device" else "none"
 
 
 def _proof(result: dict[str, Any]) -> Table:

@@ -147,13 +147,20 @@ def describe(scenario: Scenario, *, timing_only: bool) -> RunInfo:
         num_devices=sum(place.group.count for place in kept),
         model=f"{scenario.timed_model}, timing only" if timing_only else scenario.model.name,
         timed_as=None if timing_only else scenario.model.timed_as,
-        split=f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0]),
+        split=_cut(scenario, splits),
         network=scenario.network.model,
         server=_machines(scenario.server, server.name),
         seed=scenario.seed,
         groups=[Group(place.group.name, place.group.profile, place.group.count, place.group.access) for place in kept],
         notes=[f"out of memory: {place}" for place in placed if not place.as_asked],
     )
+
+
+def _cut(scenario: Scenario, splits: Sequence[int]) -> str:
+    """Where the model is cut, or who holds all of it."""
+    if scenario.traits.holder == "both":
+        return f"{splits[0]}..{splits[-1]}" if len(splits) > 1 else str(splits[0])
+    return "whole model on devices" if scenario.traits.holder == "device" else "whole model at the server"
 
 
 def _machines(server: Server, name: str) -> str:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.memory import DoesNotFit
-from simulator import world
+from simulator import checking, world
 from simulator.algorithms import ALGORITHMS
 from simulator.failure import RunFailed
+from simulator.fleet import members
 from simulator.record import Record
 from simulator.scenario import ALGORITHMS as KNOWN
 from simulator.scenario import load
@@ -251,3 +252,11 @@ def test_whoever_comes_and_goes_every_algorithm_ends_and_its_blame_sums_to_its_t
     assert all(earlier.end_s <= later.end_s for earlier, later in pairwise(rows))
     assert math.fsum(outcome.summary["blame"].values()) == pytest.approx(outcome.summary["virtual_s"], abs=1e-9)
     assert run(SCENARIOS, algorithm, *overrides).summary["trace_hash"] == outcome.summary["trace_hash"]
+
+
+def test_check_says_that_a_federated_device_holds_all_and_proves_it_at_that_split(scenarios):
+    found = checking.check(scenarios / "two_devices.yaml", ["algorithm=fedlora"], lambda _: None)
+    assert found["holds"]
+    assert [(row["holder"], row["activation_bytes"]) for row in found["groups"]] == [("device", 0)] * 2
+    scenario = load(scenarios / "two_devices.yaml", ["algorithm=fedlora"])
+    assert world.trained_splits(scenario, members(scenario)) == [12, 12]

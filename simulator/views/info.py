@@ -21,7 +21,8 @@ class RunInfo:
     """The fixed facts of a run, ready to be shown.
 
     ``rounds`` is the planned total. ``timed_as`` is the model that time and bytes are those of, or None where it is
-    ``model`` itself. ``split`` is text: "3", or "2..6" for a mixed fleet. ``network`` is "tcp" or "pure".
+    ``model`` itself. ``split`` is text: "3", "2..6" for a mixed fleet, or words where nothing is cut.
+    ``network`` is "tcp" or "pure".
     """
 
     name: str
@@ -42,6 +43,11 @@ class RunInfo:
         """What one device is called: "phone" if all of them are phones."""
         profiles = [group.profile for group in self.groups]
         return "phone" if profiles and all("phone" in profile for profile in profiles) else "device"
+
+    @property
+    def cut(self) -> str:
+        """Return "split 3", or who has the whole model."""
+        return f"split {self.split}" if self.split[0].isdigit() else self.split
 
     @property
     def fleet(self) -> str:

@@ -36,7 +36,7 @@ def header(info: RunInfo, width: int) -> Panel:
     model = Text.assemble((info.models, STRONG))
     if info.two_models:
         model.append(f"   losses are {info.model}'s, time and bytes {info.timed_as}'s", LABEL)
-    job = f"{info.algorithm}, split {info.split}, {info.network} network, seed {info.seed}"
+    job = f"{info.algorithm}, {info.cut}, {info.network} network, seed {info.seed}"
     lines: list[RenderableType] = [
         line("model", model),
         line("fleet", fleet(info, width - 4 - LABEL_WIDTH)),

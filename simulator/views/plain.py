@@ -38,7 +38,7 @@ class PlainView(View):
         self._started_s = self._clock()
         info = self.info
         self._write(
-            f"{info.name}: {info.algorithm} on {info.fleet}, {info.models}, split {info.split}, {info.network} network,"
+            f"{info.name}: {info.algorithm} on {info.fleet}, {info.models}, {info.cut}, {info.network} network,"
             f" server {info.server}, {info.rounds} rounds, seed {info.seed}"
         )
         if info.two_models:

@@ -41,6 +41,16 @@ class DeviceWorkload(SplitWorkload):
         """Nothing is left to the server."""
         return NOTHING
 
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Nothing crosses a cut."""
+        return 0
+
+    @cached_property
+    def gradient_bytes(self) -> int:
+        """Nothing crosses a cut."""
+        return 0
+
     @property
     def client_memory(self) -> dict[str, int]:
         """As for a split, with the logits and their gradient, and no messages of activations."""
@@ -71,6 +81,16 @@ class ServerWorkload(SplitWorkload):
     def server_forward(self) -> Work:
         """Embedding, all blocks and the head, forward."""
         return super().server_forward + Work(0.0, 0.0, EMBEDDING_KERNELS)
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Nothing crosses a cut."""
+        return 0
+
+    @cached_property
+    def gradient_bytes(self) -> int:
+        """Nothing crosses a cut."""
+        return 0
 
     @property
     def client_memory(self) -> dict[str, int]:
