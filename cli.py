@@ -42,12 +42,13 @@ def _splitwire(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: runs/NAME/TIME-SEED)")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the scenario's seed")] = None,
     timing_only: Annotated[bool, typer.Option("--timing-only", help="Same messages, no training, no torch")] = False,
+    hints: Annotated[bool, typer.Option(help="Say at the end what would help most (not with --json)")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else")] = False,
 ) -> None:
     """Run a scenario: train for real, in virtual time."""
@@ -55,7 +56,7 @@ def run(
 
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     try:
-        summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json)
+        summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json, hints=hints)
     except KeyboardInterrupt as error:
         print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -171,6 +172,28 @@ def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
     result = planning.run(scenario, set_ or [], wanted, quiet=as_json)
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
+
+
+@app.command()
+def sensitivity(
+    scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds that are timed (default: the first 6 or so)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Say what would help most: better links, faster devices, another split. Nothing is trained."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from simulator.views import sensitivity as view  # noqa: PLC0415
+    from simulator.whatif.sensitivity import sensitivity as do  # noqa: PLC0415
+
+    console = Console(stderr=as_json)
+    with console.status("") as status:
+        found = do(scenario, set_ or [], status.update, rounds=rounds).as_json()
+    if as_json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        view.show(found, console)
 
 
 @app.command()

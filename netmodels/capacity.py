@@ -147,6 +147,31 @@ class Shifted:
         return change_s
 
 
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """So many times another capacity, at every time. Raises ValueError unless 0 < `factor` < infinity."""
+
+    capacity: Capacity
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < math.inf:
+            raise ValueError(f"a capacity can be multiplied by a number above 0 only, got {self.factor!r}")
+
+    @property
+    def peak_bps(self) -> float:
+        """So many times that of the other capacity."""
+        return self.capacity.peak_bps * self.factor
+
+    def at(self, t_s: float) -> float:
+        """Bits per second at `t_s`."""
+        return self.capacity.at(t_s) * self.factor
+
+    def next_change_s(self, t_s: float) -> float:
+        """The next time strictly after `t_s` at which the value may change; infinity if there is none."""
+        return self.capacity.next_change_s(t_s)
+
+
 def _check_steps(times_s: Sequence[float], values_bps: Sequence[float], period_s: float | None) -> None:
     if not times_s or len(times_s) != len(values_bps):
         raise ValueError(f"steps need one value per time and at least one, got {len(values_bps)} for {len(times_s)}")

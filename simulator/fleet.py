@@ -199,7 +199,7 @@ def _kinds(scenario: Scenario, placed: Sequence[Placement]) -> Iterator[_Kind]:
             profile,
             throttle_of(profile) if group.heat else NEVER,
             place.split,
-            speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread),
+            group.speed * speed_factors(stream(scenario.seed, "speed", group.name), group.count, group.speed_spread),
             access_pipes(scenario, group),
             _cell_names(group.cell, scenario.network.cells[group.cell].count) if group.cell else (),
             before,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.spread import speed_factors
-from netmodels.capacity import Capacity, Constant, Shifted, Steps
+from netmodels.capacity import Capacity, Constant, Scaled, Shifted, Steps
 from netmodels.catalog import LinkClass
 from netmodels.markov import ar1
 from netmodels.topology import Pipe
@@ -59,6 +59,11 @@ class Rates(NamedTuple):
 
 def rates(way: Way, scenario: Scenario, group: Group) -> Rates:
     """What the links of `access_pipes` carry one way, without making them."""
+    found, factor = _rates_as_said(way, scenario, group), _factor(scenario.network.access[group.access], way)
+    return Rates(*(each * factor for each in found))
+
+
+def _rates_as_said(way: Way, scenario: Scenario, group: Group) -> Rates:
     access, count = scenario.network.access[group.access], group.count
     draw = partial(_group_stream, scenario.seed, group.name)
     given_bps, link = (access.up if way == "up" else access.down), link_class(scenario, access)
@@ -78,8 +83,9 @@ def latencies_s(scenario: Scenario, group: Group) -> NDArray[np.float64]:
     """One-way latencies of the links of `access_pipes`, in seconds by number in the group."""
     access = scenario.network.access[group.access]
     if access.latency is not None:
-        return np.full(group.count, access.latency)
-    return _rtts_s(scenario, access, group.count, partial(_group_stream, scenario.seed, group.name)) / 2
+        return np.full(group.count, access.latency * access.latency_factor)
+    rtts_s = _rtts_s(scenario, access, group.count, partial(_group_stream, scenario.seed, group.name))
+    return rtts_s / 2 * access.latency_factor
 
 
 def _alike(bps: NDArray[np.float64]) -> Rates:
@@ -136,6 +142,21 @@ def _group_stream(seed: int, group: str, name: str) -> np.random.Generator:
 
 
 def _capacities(way: Way, scenario: Scenario, access: Access, count: int, draw: Draw) -> Made:
+    made, factor = _as_said(way, scenario, access, count, draw), _factor(access, way)
+    if factor == 1:
+        return made
+    return lambda number: _scaled(made(number), factor)
+
+
+def _factor(access: Access, way: Way) -> float:
+    return access.up_factor if way == "up" else access.down_factor
+
+
+def _scaled(capacity: Capacity, factor: float) -> Capacity:
+    return Constant(capacity.bps * factor) if isinstance(capacity, Constant) else Scaled(capacity, factor)
+
+
+def _as_said(way: Way, scenario: Scenario, access: Access, count: int, draw: Draw) -> Made:
     given_bps = access.up if way == "up" else access.down
     if given_bps is not None:
         return _spread(given_bps, access, way, count, draw)
@@ -198,9 +219,9 @@ def _of_wireless(wireless: Wireless, way: Way, count: int, draw: Draw) -> Made:
 
 def _latencies_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> Callable[[int], float]:
     if (latency_s := access.latency) is not None:
-        return lambda _: latency_s
+        return lambda _: latency_s * access.latency_factor
     rtts_s = _rtts_s(scenario, access, count, draw)
-    return lambda number: float(rtts_s[number]) / 2
+    return lambda number: float(rtts_s[number]) / 2 * access.latency_factor
 
 
 def _rtts_s(scenario: Scenario, access: Access, count: int, draw: Draw) -> NDArray[np.float64]:

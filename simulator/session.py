@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +19,13 @@ from simulator.fitting import placements
 from simulator.numerics.tape import Diverged, Tape
 from simulator.record import Observer
 from simulator.run_folder import SCENARIO, FolderObserver, RunFolder, default_path, manifest
-from simulator.scenario import Scenario, Server, dump, load
+from simulator.scenario import Scenario, Server, Template, dump
 from simulator.views.choose import choose_view
 from simulator.views.format import duration
 from simulator.views.info import Group, RunInfo
 from simulator.views.summary import print_summary
 from simulator.views.tally import traffic
+from simulator.whatif.sensitivity import Progress, Sensitivity, quick
 from simulator.whatif.tape import Recorder
 
 
@@ -32,7 +34,7 @@ class Work:
     """What fills a run's folder: ``simulate`` runs the scenario, the rest says what kind of run it is.
 
     ``tape`` has what it has computed, afterwards; ``also`` is added to summary.json; ``again`` is what follows
-    "splitwire" on the command line that does the same from a resolved scenario.
+    "splitwire" on the command line that does the same from a resolved scenario; ``hints`` says what would have helped.
     """
 
     simulate: Callable[[Sequence[Observer]], world.Outcome]
@@ -40,6 +42,7 @@ class Work:
     tape: Callable[[], Tape] | None
     again: Callable[[Path], str]
     also: Mapping[str, Any] = field(default_factory=dict)
+    hints: Callable[[world.Outcome, Progress], Sensitivity | None] = lambda _outcome, _progress: None
 
 
 def run(
@@ -49,19 +52,22 @@ def run(
     out: Path | None = None,
     timing_only: bool = False,
     quiet: bool = False,
+    hints: bool = True,
 ) -> dict[str, Any]:
     """Run a scenario file and return the contents of its summary.json.
 
-    ``quiet`` prints nothing. Raises ValueError for bad input, RunFailed for a run that cannot end, OSError where the
-    results cannot be written.
+    ``quiet`` prints nothing; ``hints``: say at the end what would have helped most, unless quiet. Raises ValueError for
+    bad input, RunFailed for a run that cannot end, OSError where the results cannot be written.
     """
-    scenario = load(path, overrides)
+    template = Template(path)
+    scenario = template.scenario(overrides)
     recorder = Recorder()
     work = Work(
         lambda observers: world.run(scenario, timing_only=timing_only, observers=observers, learner=recorder),
         timing_only,
         None if timing_only else lambda: recorder.tape,
         lambda resolved: f"run {resolved}{' --timing-only' if timing_only else ''}",
+        hints=lambda outcome, progress: quick(template, overrides, outcome, progress) if hints else None,
     )
     return perform(scenario, work, out=out, quiet=quiet)
 
@@ -88,9 +94,19 @@ def perform(scenario: Scenario, work: Work, *, out: Path | None, quiet: bool) ->
     summary = {**outcome.summary, "timing_only": work.timing_only, "folder": str(folder.path), **work.also}
     folder.write_summary(summary)
     if not quiet:
+        if found := _hints(work, outcome, console):
+            summary["sensitivity"] = found.as_json()
+            folder.write_summary(summary)
         record = outcome.record
         print_summary(console, info, record.rounds, summary, traffic=traffic(record.messages))
     return summary
+
+
+def _hints(work: Work, outcome: world.Outcome, console: Console) -> Sensitivity | None:
+    """What would have helped most. The results are safe by now: what fails here, or is interrupted, is left out."""
+    with suppress(ValueError, RunFailed, Stalled, KeyboardInterrupt), console.status("") as status:
+        return work.hints(outcome, lambda what: status.update(f"what would help: {what}"))
+    return None
 
 
 def _outcome(scenario: Scenario, work: Work, folder: RunFolder, view: Observer) -> world.Outcome:

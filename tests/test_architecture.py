@@ -28,7 +28,7 @@ LAYERS = [
     ["simulator.energy", "simulator.batteries"],
     ["simulator.algorithms", "simulator.training"],
     ["simulator.world"],
-    ["simulator.whatif.tape"],
+    ["simulator.whatif.tape", "simulator.whatif.knobs", "simulator.whatif.sensitivity"],
     ["simulator.session", "simulator.checking"],
     ["simulator.whatif"],
     ["cli"],

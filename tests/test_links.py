@@ -12,7 +12,7 @@ from netmodels.capacity import Constant
 from netmodels.catalog import find
 from simulator import world
 from simulator.fleet import members
-from simulator.links import provenance
+from simulator.links import latencies_s, provenance, rates
 from simulator.scenario import loads
 
 TEXT = """\
@@ -61,6 +61,47 @@ def test_rates_that_vary_have_outages_and_each_device_its_own():
     seconds = np.array([[pipe.up.at(k) for k in range(3000)] for pipe in (first, second)])
     assert (seconds == 0).mean() == pytest.approx(find("lte-driving").up_bps.zero_share, abs=0.05)
     assert abs(np.corrcoef(seconds)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        "class: lte-driving",
+        "class: 5g-low-band",
+        "up: 3 Mbit/s, down: 4 Mbit/s, latency: 10 ms, spread: 0.3",
+        "wireless: {bandwidth: 10 MHz, radius: 500 m, coherence: 1 s}, latency: 10 ms",
+    ],
+)
+def test_factors_multiply_rates_and_latency_however_they_are_given(access):
+    before = pipes(access, 5)
+    after = pipes(f"{access}, up_factor: 2, down_factor: 0.5, latency_factor: 3", 5)
+    for old, new in zip(before, after, strict=True):
+        assert new.latency_s == 3 * old.latency_s
+        assert new.up.peak_bps == 2 * old.up.peak_bps
+        for when_s in (0.0, 7.3, 100.0):
+            assert new.up.at(when_s) == 2 * old.up.at(when_s)
+            assert new.down.at(when_s) == 0.5 * old.down.at(when_s)
+            assert new.down.next_change_s(when_s) == old.down.next_change_s(when_s)
+    group, faster = (scenario(f"{access}{more}", 5) for more in ("", ", up_factor: 2, latency_factor: 3"))
+    assert rates("up", faster, faster.groups[0]).peak_bps == pytest.approx(
+        2 * rates("up", group, group.groups[0]).peak_bps
+    )
+    assert latencies_s(faster, faster.groups[0]) == pytest.approx(3 * latencies_s(group, group.groups[0]))
+
+
+def test_devices_of_twice_the_speed_compute_in_half_the_time():
+    text = "up: 3 Mbit/s, down: 4 Mbit/s, latency: 10 ms"
+    slow, fast = (
+        world.run(scenario(text, 2, f"devices.0.speed={speed}", "devices.0.heat=off"), timing_only=True).record
+        for speed in (1, 2)
+    )
+    took = [
+        {(row.actor, row.what): row.end_s - row.start_s for row in record.computes if row.actor.startswith("first")}
+        for record in (slow, fast)
+    ]
+    assert took[0].keys() == took[1].keys()
+    for key, seconds in took[0].items():
+        assert took[1][key] == pytest.approx(seconds / 2, rel=0.05)  # launching a kernel takes what it takes
 
 
 def test_another_group_or_more_devices_leave_everybodys_links_as_they_were():

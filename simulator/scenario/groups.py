@@ -20,6 +20,7 @@ class Group:
     split: int  # blocks on the device
     rank: int  # LoRA rank
     speed_spread: float  # lognormal sigma of the devices' speed factors
+    speed: float = 1.0  # factor on the profile's
     jitter: float = 0.0  # lognormal sigma of each computation's time
     background: float = 0.0  # share of the speed that other programs take
     availability: str | None = None  # None: always there

@@ -184,6 +184,7 @@ class DeviceGroup(Section):
     cell: Text | None = Field(default=None, description="cell, a key of network.cells; null: no shared cell")
     split: Natural | None = Field(default=None, description="blocks on these devices; null: model.split")
     rank: Count | None = Field(default=None, description="LoRA rank of these devices; null: lora.rank")
+    speed: Positive = Field(default=1.0, description="factor on the profile's speed")
     speed_spread: NonNegative = Field(default=0.3, description="lognormal sigma of the devices' speed factors")
     jitter: NonNegative = Field(default=0.0, description="lognormal sigma of each computation's time")
     background: Loss = Field(default=0.0, description="share of these devices' speed that other programs take")
@@ -330,6 +331,7 @@ class Scenario(Section):
                 cell=group.cell,
                 split=self.model.split if group.split is None else group.split,
                 rank=self.lora.rank if group.rank is None else group.rank,
+                speed=group.speed,
                 speed_spread=group.speed_spread,
                 jitter=group.jitter,
                 background=group.background,

@@ -22,6 +22,7 @@ from simulator.scenario.fields import (
     Loss,
     NonNegative,
     NotEmpty,
+    Positive,
     Radius,
     Rate,
     Section,
@@ -71,6 +72,11 @@ class Access(Section):
     latency: Duration | None = Field(default=None, description="one-way latency; null: half a class's round trip")
     loss: Loss = Field(default=0.0, description="share of packets lost, each way")
     spread: NonNegative = Field(default=0.0, description="lognormal sigma of each device's rates around up and down")
+    up_factor: Positive = Field(
+        default=1.0, description="multiplies the rates from the devices, however they are given"
+    )
+    down_factor: Positive = Field(default=1.0, description="multiplies the rates to the devices")
+    latency_factor: NonNegative = Field(default=1.0, description="multiplies the latency")
     radio: Text | None = Field(
         default=None, description="class whose radio they pay for in joules; null: that of class, else unknown"
     )

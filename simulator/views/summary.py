@@ -15,6 +15,7 @@ from simulator.views.energy_section import energy
 from simulator.views.info import RunInfo
 from simulator.views.palette import ACCENT, LABEL, MAX_WIDTH, Pen, pen_for
 from simulator.views.pieces import header, put
+from simulator.views.sensitivity import hints, over
 from simulator.views.tally import Traffic
 
 
@@ -56,6 +57,7 @@ def render(
             "what the run was waiting for",
             sections.blame(info, summary, pen),
         ),
+        ("what would help most", over(summary.get("sensitivity")), hints(summary.get("sensitivity"))),
         (
             "bytes",
             f"{clocked}, frames without TCP and IP headers".removeprefix(", "),

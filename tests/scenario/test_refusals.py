@@ -17,7 +17,7 @@ REFUSED = [
      "access, cell, split, rank,"),
     (("latency: 25 ms, ", "latency: 25 ms, jitter: 1 ms, "),
      "s.yaml:20: network.access.lte.jitter: unknown key 'jitter' (allowed: class, vary, trace, offset, wireless, up, "
-     "down, latency, loss, spread, radio)"),
+     "down, latency, loss, spread, up_factor, down_factor, latency_factor, radio)"),
     # missing keys
     (("    access: lte\n", ""), "s.yaml:9: devices[0].access: missing: access class, a key of network.access"),
     (("up: 20 Mbit/s, ", ""), "s.yaml:20: network.access.lte.up: missing: median rate from the device, unless class, "
