@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
-from typing import Final
+from typing import Final, NamedTuple
 
 from simulator.numerics.history import ADOPTS, AVERAGE, BACKWARD, EVALUATION, JOINS, LEAVES, LOCAL, STEP, Event
 
@@ -15,7 +14,7 @@ Name = Callable[[int], str]
 
 _WHAT: Final = {
     STEP: "the server's step",
-    LOCAL: "the devices' own steps",
+    LOCAL: "the local step",
     EVALUATION: "the evaluation",
 }
 _DID: Final = {
@@ -29,25 +28,37 @@ _DID: Final = {
 }
 
 
+class _Difference(NamedTuple):
+    """What a device has done, and what it had done in the recorded run; None: nothing more."""
+
+    round: int
+    device: int
+    now: Event | None
+    before: Event | None
+
+
 def reason(recorded: Sequence[Event], replayed: Sequence[Event], name: Name) -> str:
     """What the last replayed event, which was not recorded, has that the recorded run had not.
 
     The runs agree up to it as far as losses tell, so it is compared with the recorded event of its kind at its place.
     """
     here = replayed[-1]
-    what = f"round {here.round}: {_WHAT[here.kind]}"
     place = sum(event.kind == here.kind for event in replayed) - 1
     same_kind = [event for event in recorded if event.kind == here.kind]
     if place >= len(same_kind):
-        return f"{what} is not in the recorded run, which ended before it"
+        return f"round {here.round}: {_WHAT[here.kind]} is not in the recorded run, which ended before it"
     there = same_kind[place]
-    if there.devices != here.devices or there.round != here.round:
-        return f"{what} {_members(here, there, name)}{_dropped(here, there, replayed)}"
+    here = here._replace(round=there.round) if here.kind == EVALUATION else here  # it was due then
+    what = f"round {here.round}: {_WHAT[here.kind]}"
     first = _first_difference(recorded, replayed, there)
+    if there.devices != here.devices or there.round != here.round:
+        why = _dropped(here, there, replayed)
+        if first and (first.round < here.round or not (why or first.device in {*here.devices, *there.devices})):
+            why = f": {_told(first, name)}"
+        return f"{what} {_members(here, there, name)}{why}"
     if first is None:
         return f"{what} comes after other events than in the recorded run"
-    device, now, before = first
-    return f"{what} is on other adapters: {name(device)} {_did(now)}; in the recorded run it {_did(before)}"
+    return f"{what} is on other adapters: {_told(first, name)}"
 
 
 def _members(here: Event, there: Event, name: Name) -> str:
@@ -72,25 +83,25 @@ def _dropped(here: Event, there: Event, replayed: Sequence[Event]) -> str:
     return f": dropped out in round {', '.join(map(str, rounds))}"
 
 
-def _first_difference(
-    recorded: Sequence[Event], replayed: Sequence[Event], there: Event
-) -> tuple[int, Event | None, Event | None] | None:
-    """The device whose own events differ first (earliest round, lowest index), what it did and what was recorded.
+def _first_difference(recorded: Sequence[Event], replayed: Sequence[Event], there: Event) -> _Difference | None:
+    """The device whose own events differ first (earliest round, lowest index).
 
-    Only events before the one at which the runs part are compared.
+    What a device had done in the recorded run before the event at which the runs part, and has not done now, is a
+    difference; so is what it has done now and never did then.
     """
     until = next(index for index, event in enumerate(recorded) if event is there)
-    before, now = _by_device(recorded[:until]), _by_device(replayed[:-1])
+    all_before, before, now = _by_device(recorded), _by_device(recorded[:until]), _by_device(replayed[:-1])
     found = []
-    for device in sorted(before.keys() | now.keys()):
-        for mine, theirs in zip_longest(now[device], before[device]):
+    for device in before.keys() | now.keys():
+        for place in range(max(len(now[device]), len(before[device]))):
+            mine, theirs = (
+                events[place] if place < len(events) else None for events in (now[device], all_before[device])
+            )
             if mine != theirs:
-                found.append((min(event.round for event in (mine, theirs) if event), device, mine, theirs))
+                round = min(event.round for event in (mine, theirs) if event)
+                found.append(_Difference(round, device, mine, theirs))
                 break
-    if not found:
-        return None
-    _, device, mine, theirs = min(found, key=lambda each: each[:2])
-    return device, mine, theirs
+    return min(found, key=lambda each: (each.round, each.device), default=None)
 
 
 def _by_device(events: Sequence[Event]) -> defaultdict[int, list[Event]]:
@@ -103,11 +114,21 @@ def _by_device(events: Sequence[Event]) -> defaultdict[int, list[Event]]:
     return own
 
 
+def _told(first: _Difference, name: Name) -> str:
+    who = name(first.device)
+    if first.before is None:
+        return f"{who} {_did(first.now)}, which it did not in the recorded run"
+    if first.now is None:
+        return f"{who} took part no longer; in the recorded run it {_did(first.before)}"
+    return f"{who} {_did(first.now)}; in the recorded run it {_did(first.before)}"
+
+
 def _did(event: Event | None) -> str:
-    return f"{_DID[event.kind]} in round {event.round}" if event else "did nothing more"
+    return f"{_DID[event.kind]} in round {event.round}" if event else ""
 
 
 def _names(devices: Sequence[int] | set[int], name: Name) -> str:
-    told = [name(device) for device in sorted(devices)[:MOST_NAMES]]
+    most = MOST_NAMES if len(devices) > MOST_NAMES + 1 else None
+    told = [name(device) for device in sorted(devices)[:most]]
     more = len(devices) - len(told)
     return f"{', '.join(told)} and {more} more" if more else ", ".join(told)

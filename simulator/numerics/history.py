@@ -30,7 +30,10 @@ _SHARE: Final = Struct("<qd").pack
 
 
 class Event(NamedTuple):
-    """Something that changed what is trained, or asked for a loss: which kind, in which round, of whom (ascending)."""
+    """Something that changed what is trained, or asked for a loss: which kind, of whom (ascending), and in which round.
+
+    The round is as far as it is known here: a device joins in the round after the last step.
+    """
 
     kind: str
     round: int
@@ -55,7 +58,8 @@ class History:
         """A device takes part from now on."""
         self._members = {} if self._members is None else self._members
         self._members[device] = None
-        self.events.append(Event(JOINS, self._last_round, (device,)))
+        self._round_of[device] = self._last_round + 1
+        self.events.append(Event(JOINS, self._last_round + 1, (device,)))
 
     def leave(self, device: int) -> None:
         """A device is gone, and what it had of its own is lost."""
@@ -63,7 +67,7 @@ class History:
             self._members.pop(device, None)
         self._own.pop(device, None)
         self._gradients.pop(device, None)
-        self.events.append(Event(LEAVES, self._round_of.get(device, self._last_round), (device,)))
+        self.events.append(Event(LEAVES, self._round_of.get(device, 0), (device,)))
 
     def forward(self, device: int, round: int) -> None:
         """A device begins a round; nothing changes."""
@@ -108,7 +112,8 @@ class History:
         members = sorted(self._own if self._members is None else self._members)
         parts = [_DEVICE(device) + self._state(device) for device in members]
         which = b"average of all" if self._members is None else b"the last" if self._relayed else b"average"
-        self.events.append(Event(EVALUATION, self._last_round, tuple(members)))
+        rounds = [self._round_of.get(device, 0) for device in members] or [max(self._round_of.values(), default=0)]
+        self.events.append(Event(EVALUATION, min(rounds), tuple(members)))
         return _hash(b"evaluation", which, self._server, self._global, *parts)
 
     def _steps(self, what: bytes, kind: str, tickets: Sequence[Ticket]) -> bytes:
