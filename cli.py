@@ -163,13 +163,18 @@ def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
         float | None, typer.Option(help="Per cent of a battery an hour (default: what min_battery leaves)")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the scenario with the splits that were chosen")] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the fleet's round over split and rank")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """Plan the split: what each would cost every class of devices and the fleet, before any training."""
     from simulator.whatif import plan as planning  # noqa: PLC0415 -- as above
 
-    wanted = planning.Wanted(splits, ranks, optimise, subject_to, battery_per_hour, out)
-    result = planning.run(scenario, set_ or [], wanted, quiet=as_json)
+    wanted = planning.Wanted(splits, ranks, optimise, subject_to, battery_per_hour, out, png)
+    try:
+        result = planning.run(scenario, set_ or [], wanted, quiet=as_json)
+    except KeyboardInterrupt:
+        print("splitwire: interrupted", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
 

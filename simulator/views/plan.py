@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devices.format import short_bytes
+from simulator.views import charts
 from simulator.views import format as f
 from simulator.views.palette import ACCENT, BAD, LABEL, MAX_WIDTH, STRONG, Pen, pen_for
 from simulator.views.pieces import wrapped
@@ -216,8 +217,9 @@ def _legend(plan: Row, pen: Pen) -> Iterator[Text]:
     for each in plan["classes"]:
         for figure in each["unknown"]:
             missing[figure].append(each["group"])
-    for figure, groups in missing.items():
-        yield Text(f"Unknown for {', '.join(groups)}: {figure}", LABEL)
+    if missing:
+        told = "; ".join(f"{figure} ({', '.join(groups)})" for figure, groups in missing.items())
+        yield Text(f"Unknown: {told}", LABEL)
 
 
 def _best(best: Row) -> Iterator[RenderableType]:
@@ -244,6 +246,19 @@ def _best(best: Row) -> Iterator[RenderableType]:
     if best["scenario"] is not None:
         yield wrapped("written", Text(best["scenario"], STRONG))
     yield wrapped("to run it", Text(best["command"], ACCENT))
+
+
+def picture(plan: Row) -> bytes:
+    """The fleet's round over split and rank, as a PNG; what does not fit stays empty."""
+    splits, ranks = (sorted({entry[key] for entry in plan["fleet"]}) for key in ("split", "rank"))
+    times = {(entry["split"], entry["rank"]): entry["round_s"] for entry in plan["fleet"]}
+    return charts.heat_map(
+        charts.Scale("split: blocks on the device", ticks=[str(split) for split in splits]),
+        charts.Scale("LoRA rank", ticks=[str(rank) for rank in ranks]),
+        [[times[split, rank] for split in splits] for rank in ranks],
+        shown=charts.Scale("a round of the fleet", "s"),
+        title=f"{plan['name']}: a round with all at one split, as {plan['timed_as']}",
+    )
 
 
 def _splits(choice: Row) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console
 from devices.memory import DoesNotFit
 from simulator.failure import RunFailed
 from simulator.scenario import ALGORITHMS, Group, Scenario, load, written_at
-from simulator.views.plan import show
+from simulator.views.plan import picture, show
 from simulator.whatif import plan_write
 from simulator.whatif.plan_choice import ROUND_TIME, Chooser, Goal, Progress, lacking
 from simulator.whatif.plan_search import Choice, Found, front, scored
@@ -36,10 +36,11 @@ class Wanted:
     subject_to: str = "memory"
     battery_percent_per_hour: float | None = None
     out: Path | None = None
+    png: Path | None = None
 
 
 def run(path: Path, overrides: Sequence[str], wanted: Wanted, *, quiet: bool = False) -> dict[str, Any]:
-    """Plan, show it unless ``quiet``: see `plan`."""
+    """Plan, show it unless ``quiet``, draw it where that is wanted; see `plan`. OSError for what cannot be written."""
     console = Console()
     if quiet:
         result = plan(path, overrides, wanted, lambda _: None)
@@ -47,6 +48,10 @@ def run(path: Path, overrides: Sequence[str], wanted: Wanted, *, quiet: bool = F
         with console.status("reading the scenario") as status:
             result = plan(path, overrides, wanted, status.update)
         show(console, result)
+    if wanted.png is not None:
+        if all(entry["round_s"] is None for entry in result["fleet"]):
+            raise ValueError(f"--png {wanted.png}: no split fits all classes, so there is nothing to draw")
+        wanted.png.write_bytes(picture(result))
     return result
 
 
@@ -105,6 +110,8 @@ def _check_wanted(path: Path, wanted: Wanted) -> None:
         if wanted.optimise is None:
             raise ValueError("--out: writes what --optimise chooses; say which: round-time, energy or bytes")
         plan_write.check_out(wanted.out, path)
+    if wanted.png is not None and wanted.png.suffix.lower() != ".png":
+        raise ValueError(f"--png {wanted.png}: must end with .png")
 
 
 def _class(watch: Stopwatch, group: Group) -> dict[str, Any]:

@@ -108,8 +108,7 @@ class Batteries:
     def _limited(self, scenario: Scenario, group: Group) -> bool:
         if self._most is None:
             return _stock_percent(scenario, group) is not None
-        profile = scenario.profile_of(group)
-        return profile.battery_wh is not None or profile.device_class.startswith(PORTABLE)
+        return _has_battery(scenario, group)
 
 
 def _stock_percent(scenario: Scenario, group: Group) -> float | None:
@@ -121,7 +120,13 @@ def _stock_percent(scenario: Scenario, group: Group) -> float | None:
 def lacking(group: Group, watch: Stopwatch) -> list[str]:
     """The figures without which nobody knows what a class takes out of its batteries."""
     figures: Figures = watch.figures[group.name]
-    return [*([f"battery_wh of {group.profile}"] if math.isnan(figures.battery_wh) else []), *figures.missing]
+    unknown = _has_battery(watch.scenario, group) and math.isnan(figures.battery_wh)
+    return [*([f"battery_wh of {group.profile}"] if unknown else []), *figures.missing]
+
+
+def _has_battery(scenario: Scenario, group: Group) -> bool:
+    profile = scenario.profile_of(group)
+    return profile.battery_wh is not None or profile.device_class.startswith(PORTABLE)
 
 
 def _unknown(missing: Mapping[str, Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from simulator.links import link_class
 from simulator.scenario import Access, Group, Scenario
-from simulator.scenario.model import DeviceGroup, Training
+from simulator.scenario.model import Training
 from simulator.scenario.paths import HUB_NAME, MODELS
 from simulator.workload import outline_of, shape_of
 
@@ -95,24 +95,14 @@ def first_interval(scenario: Scenario) -> Scenario:
 def alone(scenario: Scenario, group: Group) -> Scenario:
     """One device of a group with everything to itself, always there: of median speed, on the class's median link.
 
-    A link that is a recording or a radio channel has no median: there it is the group's first device. The rest of the
-    scenario is as it was, but nobody is drawn, waited for or given up.
+    A link that is a recording or a radio channel has no median: there it is the group's first device. Its batches are
+    all of full length, also where padding is cut. The rest of the scenario is as it was, but nobody is drawn, waited
+    for or given up.
     """
-    only = DeviceGroup(
-        name=group.name,
-        profile=group.profile,
-        count=1,
-        access=group.access,
-        cell=group.cell,
-        split=group.split,
-        rank=group.rank,
-        speed_spread=0.0,
-        background=group.background,
-        backend=group.backend,
-        heat="on" if group.heat else "off",
-    )
+    (own,) = [each for each in scenario.devices if each.name == group.name]
+    single = {"count": 1, "share": None, "speed_spread": 0.0, "jitter": 0.0, "availability": None}
     given = scenario.training
-    training = Training(
+    training = Training.model_construct(
         rounds=given.rounds,
         batch=given.batch,
         tokens=given.tokens,
@@ -121,7 +111,14 @@ def alone(scenario: Scenario, group: Group) -> Scenario:
     )
     access = {group.access: median_access(scenario, scenario.network.access[group.access])}
     network = scenario.network.model_copy(update={"access": access})
-    update = {"devices": (only,), "num_devices": None, "training": training, "network": network}
+    data = scenario.data.model_copy(update={"padding": "fixed"})
+    update = {
+        "devices": (own.model_copy(update=single),),
+        "num_devices": None,
+        "training": training,
+        "network": network,
+        "data": data,
+    }
     return scenario.model_copy(update=update)
 
 

@@ -14,7 +14,7 @@ from simulator.scenario import Scenario, ScenarioError, loads
 from simulator.scenario.reader import read_text
 from simulator.whatif.plan_space import Cut, with_cuts
 
-BY_HAND: Final = "write them by hand: devices[i].split"
+BY_HAND: Final = "set devices[i].split by hand"
 
 Edit = tuple[int, int, str]  # from where to where in the text, and what stands there instead
 
@@ -47,21 +47,24 @@ def rewritten(text: str, said: Mapping[tuple[int, str], int]) -> str:
     for (number, key), value in said.items():
         group = _group(root, number)
         if group is None:
-            raise ValueError(f"devices[{number}] is not in the text, so its {key} cannot be set there")
+            raise ValueError(
+                f"devices[{number}] is not written out in the scenario, so its {key} cannot be set there; {BY_HAND}"
+            )
         edits.append(_edit(text, group, key, value))
-    for start, end, new in sorted(edits, key=lambda edit: -edit[0]):
+    for start, end, new in sorted(edits, key=lambda edit: edit[0])[::-1]:  # from the end; of one place the last first
         text = f"{text[:start]}{new}{text[end:]}"
     return text
 
 
 def _group(root: Node | None, number: int) -> MappingNode | None:
-    """Where a group is written."""
+    """Where a group is written; None where it is not, or only as an alias."""
     pairs = root.value if isinstance(root, MappingNode) else []
     groups = next((value for key, value in pairs if key.value == "devices"), None)
     if not isinstance(groups, SequenceNode) or number >= len(groups.value):
         return None
     group = groups.value[number]
-    return group if isinstance(group, MappingNode) and group.value else None
+    alone = sum(each is group for each in groups.value) == 1  # no alias
+    return group if alone and isinstance(group, MappingNode) and group.value else None
 
 
 def _edit(text: str, group: MappingNode, key: str, value: int) -> Edit:
@@ -99,7 +102,8 @@ def write(scenario: Scenario, choice: Mapping[str, Cut], overrides: Sequence[str
     """
     source = scenario.source_path
     assert source is not None, "a plan is made from a file"
-    text = rewritten(read_text(source, str(source)), settings(scenario, choice))
+    text = read_text(source, str(source))
+    text = rewritten(text, settings(loads(text, kept(overrides), base_folder=source.parent), choice))
     try:
         read = loads(text, kept(overrides), base_folder=out.resolve().parent)
     except ScenarioError as error:

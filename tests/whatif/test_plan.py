@@ -389,11 +389,25 @@ def test_a_class_that_nothing_fits_is_told_with_the_least_that_would_not(capsys)
         (["--optimise", "time"], "--optimise: must be one of round-time, energy, bytes, got 'time'"),
         (["--optimise", "bytes", "--subject-to", "heat"], "--subject-to: must be of memory, battery, got 'heat'"),
         (["--battery-per-hour", "20"], "--battery-per-hour: is read only with --subject-to memory,battery"),
+        (["--png", "x.pdf"], "--png x.pdf: must end with .png"),
         (["--out", "x.yaml"], "--out: writes what --optimise chooses; say which: round-time, energy or bytes"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(capsys, options, sentence):
     assert refused(capsys, TWO, *options) == sentence
+
+
+def test_the_picture_is_a_png(tmp_path, capsys):
+    picture = tmp_path / "plan.png"
+    assert cli.main(["plan", str(TWO), "--splits", "1..3", "--png", str(picture), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_padding_that_is_cut_shortens_the_fleet_s_rounds_and_no_class_s(few):
+    fixed, cut = (planned(few, f"data.padding={how}", splits="3", ranks="8") for how in ("fixed", "longest"))
+    assert at(cut, 3, 8)["round_s"] < at(fixed, 3, 8)["round_s"]
+    assert cut["rows"] == fixed["rows"], "what a class must be able to hold and send"
 
 
 @pytest.mark.parametrize(("algorithm", "holder"), [("fedlora", "device"), ("centralized", "server")])
