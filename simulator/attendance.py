@@ -8,7 +8,8 @@ others: it goes on with the next round before that is open.
 
 Whom a round waits for is a rule (`policies`) about its barrier: the kind of message that comes first in it. As soon as
 the rule has waited long enough, whoever has not sent one is given up: it goes, as if it had left, and counts as late.
-The rule is asked while a round is open and, once the round is past its barrier, not again.
+The rule is asked while a round is open and, once the round is past its barrier, not again. Rounds without a message (a
+federated device's local steps) have no barrier: there the next round that has one decides, before it is open.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class _Roll:
     gone: dict[str, None] = field(default_factory=dict)
     received: defaultdict[Kind, dict[str, Message]] = field(default_factory=lambda: defaultdict(dict))
     barrier: Kind | None = None
-    opened_s: float = 0.0
+    opened_s: float = math.inf
     passed: bool = False  # nobody is waited for any more
     late: int = 0  # of those who are gone
 
@@ -194,7 +195,8 @@ class Attendance:
     def _open_round(self, number: int) -> None:
         now_s, roll = _now_s(), self._rolls[number]
         taken = {member.device.index for member in self._members.values()} | set(roll.began.values())
-        newcomers = self._presence.pick(number, now_s, taken, len(roll.busy))
+        past = any(ahead.passed for each, ahead in self._rolls.items() if each >= number)  # nobody joins behind it
+        newcomers = [] if past else self._presence.pick(number, now_s, taken, len(roll.busy))
         if not newcomers and not roll.began:
             until_s = self._presence.next_s(number, now_s)
             self._rounds.waits(WaitRow(number, now_s, until_s))
@@ -206,8 +208,8 @@ class Attendance:
             self._admit(self._devices[index], number)
         if self._timeout_s is not None:
             self._expiry = asyncio.get_running_loop().call_at(now_s + self._timeout_s, self._expire, number)
-        if not roll.busy and not self._held:  # those who began it early are gone already
-            self._close(number, next(reversed(roll.gone)))
+        if not roll.busy and not self._held:  # those who began it early are gone already, or further on
+            self._close(number, next(reversed(roll.gone or roll.began)))
         else:
             self._judge(number)
 
@@ -283,19 +285,31 @@ class Attendance:
             self._judge(number)
 
     def _judge(self, number: int) -> None:
-        """Ask the rule whether the open round has waited long enough; then give up whoever has not sent."""
+        """Ask the rule whether a round has waited long enough; then give up whoever has not sent."""
         roll = self._rolls.get(number)
-        if roll is None or number != self._open or roll.passed:
+        if roll is None or roll.passed or not self._is_next_barrier(number):
             return
-        sent = roll.sent
-        until_s = roll.opened_s + self._patience(Barrier(len(roll.began) - len(roll.gone), len(sent)))
-        if until_s > _now_s():
+        sent, now_s = roll.sent, _now_s()
+        there = len(roll.began) - len(roll.gone) if number == self._open else len(self._members)
+        patience_s = self._patience(Barrier(there, len(sent)))
+        until_s = roll.opened_s + patience_s if patience_s else now_s
+        if until_s > now_s:
             self._set_deadline(number, until_s)
             return
         self._set_deadline(number, math.inf)
         roll.passed = True
-        for name in [name for name in roll.busy if name not in sent]:
+        may_send = [name for name, member in self._members.items() if self._may_send(member, number)]
+        for name in [name for name in may_send if name not in sent]:
             self._drop(name, late=True)
+
+    def _is_next_barrier(self, number: int) -> bool:
+        """True for the open round, and for one behind it if nothing has been sent in the rounds between."""
+        before = (self._rolls[each] for each in range(self._open, number) if each in self._rolls)
+        return number >= self._open and all(roll.barrier is None for roll in before)
+
+    def _may_send(self, member: _Member, number: int) -> bool:
+        """True for who is in the middle of that round or of an earlier one."""
+        return member.round <= number and member.device.name in self._rolls[member.round].busy
 
     def _set_deadline(self, number: int, when_s: float) -> None:
         """Judge again at that time, if nothing happens before; infinity for never."""

@@ -11,7 +11,7 @@ be reached, over a link without capacity, is not noticed: waiting for it ends wi
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from itertools import count
 from typing import Final, NamedTuple, Protocol
@@ -68,8 +68,10 @@ class SimulatedTransport:
     def __init__(self, network: Network, topology: Topology, record: Record) -> None:
         """Take the network, the routes between its ends, and where to note messages."""
         self._network, self._topology, self._record = network, topology, record
-        self._mailboxes: dict[tuple[str, Kind], Mailbox[Message]] = {}
+        self._mailboxes: defaultdict[str, dict[Kind, Mailbox[Message]]] = defaultdict(dict)
+        self._to_notify: list[tuple[str, Kind]] = []  # mailboxes of the infrastructure, in the order they were made
         self._leaving: dict[Hashable, _Leaving] = {}
+        self._of_device: defaultdict[str, dict[int, _Leaving]] = defaultdict(dict)  # the same by the end that may go
         self._times_gone: Counter[str] = Counter()
         self._gone: set[str] = set()
         self._ids = count()
@@ -94,6 +96,7 @@ class SimulatedTransport:
             ack_route=self._topology.route(receiver, sender),
         )
         leaving = self._leaving[flow_id] = _Leaving(flow_id, message, queued_s, loop.create_future(), ends)
+        self._of_device[self._device(message)][flow_id] = leaving
         self._changed()
         try:
             await leaving.left
@@ -114,25 +117,31 @@ class SimulatedTransport:
         """See `Transport.hang_up`. Messages to the device that have arrived and were not yet taken are lost too."""
         self._gone.add(device)
         self._times_gone[device] += 1
-        broken = [each for each in self._leaving.values() if device in {each.message.sender, each.message.receiver}]
-        for leaving in broken:
+        for leaving in list(self._of_device[device].values()):
             self._cut_off(leaving)
             if leaving.message.receiver == device:  # the device's own sends end with its task
                 leaving.left.set_result(None)
-        for actor, kind in list(self._mailboxes):
-            if actor == device:
-                del self._mailboxes[actor, kind]
-            elif actor in self._topology.infrastructure:
-                notice = Message(sender=device, receiver=actor, kind=kind, round=0, size_bytes=0, payload=HUNG_UP)
-                self._mailboxes[actor, kind].put(notice)
+        self._mailboxes.pop(device, None)
+        for actor, kind in self._to_notify:
+            notice = Message(sender=device, receiver=actor, kind=kind, round=0, size_bytes=0, payload=HUNG_UP)
+            self._mailboxes[actor][kind].put(notice)
 
     def _cut_off(self, leaving: _Leaving) -> None:
         """Stop a flow at this instant."""
         now_s = asyncio.get_running_loop().time()
-        del self._leaving[leaving.id]
+        self._forget(leaving)
         self._network.cancel(now_s, leaving.id)
         self._changed()
         self._note(leaving, now_s, float("nan"), "cancelled")
+
+    def _forget(self, leaving: _Leaving) -> None:
+        """Its last bit has left, or never will."""
+        del self._leaving[leaving.id]
+        del self._of_device[self._device(leaving.message)][leaving.id]
+
+    def _device(self, message: Message) -> str:
+        """The end of a message that is a device."""
+        return message.sender if message.receiver in self._topology.infrastructure else message.receiver
 
     def _ends(self, message: Message) -> tuple[Hashable, Hashable]:
         """The connection of a message: another one after an end has hung up."""
@@ -161,7 +170,8 @@ class SimulatedTransport:
         on = True
         while on:
             for completion in self._network.advance(loop.time()):
-                leaving = self._leaving.pop(completion.flow_id)
+                leaving = self._leaving[completion.flow_id]
+                self._forget(leaving)
                 if not leaving.left.done():
                     leaving.left.set_result(None)
                 loop.call_at(completion.delivered_s, self._deliver, leaving, completion)
@@ -176,10 +186,12 @@ class SimulatedTransport:
         self._mailbox(leaving.message.receiver, leaving.message.kind).put(leaving.message)
 
     def _mailbox(self, actor: str, kind: Kind) -> Mailbox[Message]:
-        key = (actor, kind)
-        if key not in self._mailboxes:
-            self._mailboxes[key] = Mailbox(f"{actor}.{kind}")
-        return self._mailboxes[key]
+        boxes = self._mailboxes[actor]
+        if kind not in boxes:
+            boxes[kind] = Mailbox(f"{actor}.{kind}")
+            if actor in self._topology.infrastructure:
+                self._to_notify.append((actor, kind))
+        return boxes[kind]
 
     def _note(self, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
         message = leaving.message

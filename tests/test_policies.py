@@ -90,6 +90,14 @@ def plain():
     return run(timing_only=False)
 
 
+@pytest.mark.parametrize("algorithm", ["sequential", "splitfed-v1", "splitfed-v2", "fedlora", "centralized"])
+def test_in_every_algorithm_a_rule_for_everybody_is_the_run_without_a_rule(algorithm):
+    few = (f"algorithm={algorithm}", "training.rounds=6", "training.aggregate_every=3")
+    plain = run(*few).summary["trace_hash"]
+    assert run(*few, "training.wait=first", "training.first=4").summary["trace_hash"] == plain
+    assert run(*few, "training.wait=deadline", "training.deadline=1000 h").summary["trace_hash"] == plain
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -190,6 +198,21 @@ def test_what_is_given_up_is_never_trained(plain):
     assert actors(alone.record, "client backward", 1) == kept
     assert late.record.rounds[1].train_loss == alone.record.rounds[1].train_loss
     assert late.summary["loss"] == alone.summary["loss"]
+
+
+def test_in_rounds_without_a_message_those_who_are_too_late_for_the_next_average_are_given_up():
+    """FedLoRA with three local steps: the average is that of the two whose adapters come first, at that instant."""
+    few = ["algorithm=fedlora", "training.rounds=6", "training.aggregate_every=3"]
+    plain, outcome = run(*few), run(*few, "training.wait=first", "training.first=2")
+    sent = [row for row in plain.record.messages if row.kind == "adapter" and row.receiver == "aggregator"]
+    first_two = sorted(row.delivered_s for row in sent)[:2]
+    average, *_ = (row for row in outcome.record.computes if row.actor == "aggregator")
+    assert average.start_s == first_two[1]
+    rows = outcome.record.rounds[1:]
+    assert sum(row.late for row in rows[:3]) == 2
+    assert rows[3].participants == 4
+    assert sum(row.late for row in rows[3:]) == 2
+    assert outcome.summary["virtual_s"] < plain.summary["virtual_s"]
 
 
 def test_with_over_selection_more_are_drawn_and_as_many_as_wanted_are_trained():
