@@ -35,7 +35,7 @@ class Route:
         self.peak_bps = peak_bps(links, specs)
         self.latency_s = math.fsum([link.latency_s for link in links])
         losses = [link.loss_probability for link in links if link.loss_probability]
-        self.loss_probability = 1 - math.prod([1 - loss for loss in losses]) if losses else 0.0
+        self.loss_probability = 1 - math.prod([1 - loss for loss in losses], start=1.0) if losses else 0.0
 
 
 class Routes:

@@ -234,7 +234,7 @@ def test_a_caller_whose_clock_rounds_down_is_not_sent_round_for_ever():
         (lambda flows: flows.add(1, "y", 1, ("a",), cap_bps=math.nan), "cap_bps >= 0"),
         (lambda flows: flows.add(1, "y", 1, ("phone.dwn",)), "unknown link 'phone.dwn' .* did you mean 'phone.down'?"),
         (lambda flows: flows.add(1, "y", 1, ("a", "a")), "cross a link at most once"),
-        (lambda flows: flows.add(0, "y", 1, ("a",)), "time must not go back: 0 s after 1 s"),
+        (lambda flows: flows.add(0, "y", 1, ("a",)), r"time must not go back: 0(\.0)? s after 1(\.0)? s"),
         (lambda flows: flows.add(math.nan, "y", 1, ("a",)), "time must not go back: nan"),
         (lambda flows: flows.add(11, "y", 1, ("a",)), "an event is due at 10.0 s"),
         (lambda flows: flows.set_cap(1, "x", -1), "cap_bps must be >= 0"),

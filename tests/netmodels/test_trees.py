@@ -1,5 +1,6 @@
 """Water levels against sharing anew: stars, nested cells and tangles, with everything that can happen to a flow."""
 
+import inspect
 import math
 from dataclasses import dataclass, replace
 
@@ -162,6 +163,8 @@ def star(num_phones, smallest_tree, num_cells=0, server_bps=1e4):
 
 @pytest.mark.parametrize("num_cells", [0, 7])
 def test_a_thousand_phones_are_a_tree_and_it_makes_no_difference(num_cells, monkeypatch):
+    if not inspect.isfunction(Forest.plant):
+        pytest.skip("compiled: calls within the network cannot be listened to")
     planted = []
     plant = Forest.plant
     monkeypatch.setattr(Forest, "plant", lambda *args: planted.append(plant(*args)) or planted[-1])
