@@ -93,8 +93,8 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of every variant, such as 1,2,3 or 1..5")] = None,
     train: Annotated[
-        bool, typer.Option("--train", help="Train each kind once, re-time the others from its tape")
-    ] = False,
+        bool | None, typer.Option("--train/--no-train", help="Train each kind once, re-time the others from its tape")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: each core for times, 1 for training)")
     ] = None,

@@ -37,19 +37,24 @@ def read_run(path: Path) -> FinishedRun:
 
     Raises ValueError, in one sentence, for a folder that is none, or whose files are not those of a run.
     """
-    if not path.is_dir():
-        raise ValueError(f"{path} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
-    if not (path / SUMMARY).is_file():
-        raise ValueError(f"{path} is not the folder of a finished run: it has no {SUMMARY}")
-    summary = _summary(path / SUMMARY)
+    summary, rounds = read_outcome(path)
     return FinishedRun(
         path,
         summary,
-        _rounds(path / ROUNDS),
+        rounds,
         [WaitRow(int(number), float(start_s), float(end_s)) for number, start_s, end_s in summary.get("waits", [])],
         _table(path / MESSAGES, MessageRow),
         _table(path / COMPUTE, ComputeRow),
     )
+
+
+def read_outcome(path: Path) -> tuple[dict[str, Any], list[RoundRow]]:
+    """The summary and the rounds of a finished run's folder, without its messages. Raises as `read_run`."""
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
+    if not (path / SUMMARY).is_file():
+        raise ValueError(f"{path} is not the folder of a finished run: it has no {SUMMARY}")
+    return _summary(path / SUMMARY), _rounds(path / ROUNDS)
 
 
 def _summary(path: Path) -> dict[str, Any]:

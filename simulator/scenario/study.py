@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from simulator.scenario.fields import Count, Natural, NotEmpty, Positive, Section, Table, Text, one_of, to_whole
+from simulator.scenario.fields import Count, Natural, NotEmpty, Positive, Section, Switch, Table, Text, one_of, to_whole
 from simulator.scenario.values import flow, interval, values
 from simulator.scenario.words import Word, show
 
@@ -103,6 +103,7 @@ class Study(Section):
     seeds: Annotated[tuple[Natural, ...], BeforeValidator(read_seeds)] = Field(
         default=(), description="the seeds of every variant, the same for all; empty: the scenario's own"
     )
+    train: Switch = Field(default="off", description="on: as with `study --train`, perplexities too; off: times alone")
     target: Positive | None = Field(
         default=None, description="perplexity whose time is compared; null: the lowest that all trained cells reach"
     )

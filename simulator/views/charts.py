@@ -12,6 +12,7 @@ from simulator.views import format as f
 
 if TYPE_CHECKING:  # 0.4 s that a study need not wait for before it draws
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7F7F7F")
@@ -94,8 +95,6 @@ def heat_map(x: Scale, y: Scale, values: Sequence[Sequence[float | None]], *, sh
     axes.add_patch(_frame(column, row))
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
-    if log:
-        bar.ax.yaxis.set_major_formatter(_plain_number)
     bar.set_label(_titled(shown, unit), color=PALE)
     bar.ax.tick_params(which="both", colors=PALE, labelsize=8, length=0)
     return _png(figure)
@@ -114,8 +113,10 @@ def side_by_side(
 ) -> bytes:
     """The same quantity over several axes, such as perplexity over time and over bytes; it holds until seen anew."""
     figure, panels = _panels(title, len(xs))
+    for axes in panels[1:]:
+        axes.sharey(panels[0])
     for axes, x, each in zip(panels, xs, series, strict=True):
-        _draw_lines(axes, x, y, each, step=True)
+        _draw_lines(axes, x, y, _sent_something(x, each), step=True)
         if target is not None:
             axes.axhline(target, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
     if target is not None:
@@ -247,10 +248,30 @@ def _set_scales(axes: Axes, x: Scale, y: Scale, xs: Sequence[float], ys: Sequenc
             set_ticks(range(len(scale.ticks)), scale.ticks)
         elif scale.unit != "s" and min(values, default=0) > 0 and max(values) / min(values) >= LOG_FROM:
             set_scale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log":
-            axis.set_major_formatter(_plain_number)
     return units[0], units[1]
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2, 5, 10, ..., as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 -- see above
+
+    low, high = axis.get_view_interval()
+    few = low > 0 and high / low < 1e3
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.set_major_formatter(_plain_number)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _sent_something(x: Scale, series: Sequence[Series]) -> Sequence[Series]:
+    """Without the points at 0 bytes, where the ends lie so far apart that only a logarithmic axis shows them all."""
+    ends = [each.xs[-1] for each in series if each.xs and each.xs[-1] > 0]
+    if x.unit != "B" or not ends or max(ends) / min(ends) < LOG_FROM:
+        return series
+    kept = [[(px, py) for px, py in zip(each.xs, each.ys, strict=True) if px > 0] for each in series]
+    return [
+        Series(each.label, [px for px, _ in points], [py for _, py in points])
+        for each, points in zip(series, kept, strict=True)
+    ]
 
 
 def _plain_number(value: float, _: object = None) -> str:
@@ -300,6 +321,10 @@ def _legend(axes: Axes, series: Sequence[Series]) -> None:
 
 def _png(figure: Figure) -> bytes:
     """The picture; equal data give equal bytes."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                _log_ticks(axis)
     data = io.BytesIO()
     figure.savefig(data, format="png", facecolor="white", metadata={"Software": None})
     return data.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich import box
@@ -15,6 +15,8 @@ from rich.text import Text
 from simulator.views import format as f
 from simulator.views.palette import ACCENT, BAD, LABEL, MAX_WIDTH, STRONG
 from simulator.views.pieces import wrapped
+from simulator.views.reached import Reached
+from simulator.views.reached import table as reached_table
 
 MOST_ROWS: Final = 24  # more are in the files; the best are shown
 Row = Mapping[str, Any]
@@ -31,6 +33,9 @@ class Shown:
     best_by: str
     best: Row
     folder: str
+    goals: Sequence[float] = ()  # perplexities to come down to; none where nothing was trained
+    reached: Mapping[str, Sequence[Reached | None]] = field(default_factory=dict)  # when some of the cells did
+    note: str = ""  # goes on after the name
 
 
 def show(console: Console, shown: Shown) -> None:
@@ -42,6 +47,8 @@ def show(console: Console, shown: Shown) -> None:
     if hidden:
         name = "variants.csv" if shown.variants else "study.csv"
         console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in {name}", LABEL))
+    if shown.goals:
+        console.print(reached_table(shown.goals, shown.reached, _width(console)))
     for reason, count in _reasons(shown.rows).items():
         console.print(wrapped("without", Text(f"{count} x {reason}", BAD)), width=_width(console))
     if shown.variants:
@@ -103,7 +110,9 @@ def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int
         if not spared or sum(wide) + 3 * len(wide) <= width:
             break
         numbers.remove(spared.pop(0))
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=shown.name)
+    table = Table(
+        box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=f"{shown.name}{shown.note}"
+    )
     for place, head in enumerate(heads):
         named = place < len(columns)
         style = STRONG if named else LABEL if head == "numbers" else None

@@ -11,8 +11,9 @@ from simulator.scenario.values import measured
 from simulator.views import charts
 from simulator.views.charts import Scale, Series
 from simulator.views.study import short
+from simulator.whatif.goals import Curve, reached
 from simulator.whatif.grid import SEED, Axis
-from simulator.whatif.table import Curve, Row, reached
+from simulator.whatif.table import Row
 
 TIME: Final = Scale("virtual time", "s")
 BYTES: Final = Scale("bytes up and down", "B")
@@ -32,7 +33,7 @@ def pictures(
     """File names and PNGs of whatever can be drawn. ``rows`` as in study.csv; means are taken over seeds."""
     rows = [row for row in rows if row["status"] == "done"]
     ways = "/".join(dict.fromkeys(row["way"] for row in rows))
-    varied = [axis for axis in axes if axis.name != SEED and len(axis.points) > 1]
+    varied = _varied(axes)
     seeds = next((len(axis.points) for axis in axes if axis.name == SEED), 1)
     title = f"{name} ({ways}{f', mean of {seeds} seeds' if seeds > 1 else ''})"
     if len(varied) == 2:
@@ -44,7 +45,9 @@ def pictures(
     if len(rows) > 1:
         yield from _pareto(varied, rows, title)
     if curves:
-        yield FELL, _perplexity(varied, curves, title, target)
+        shown = quickest(axes, curves, target)
+        few = f", the quickest {len(shown)} of {len(curves) // seeds}" if len(shown) < len(curves) // seeds else ""
+        yield FELL, perplexity(shown, f"{title}{few}", target)
 
 
 def _label(axis: Axis, point: int) -> str:
@@ -114,23 +117,31 @@ def _pareto(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> Iterable[t
             yield file, charts.scatter(TIME, scale, series, front, title=f"Time and {scale.title}: {title}")
 
 
-def _perplexity(axes: Sequence[Axis], curves: Sequence[Curve], title: str, target: float | None) -> bytes:
-    """Perplexity over virtual time and over bytes, of the first seed.
+def quickest(axes: Sequence[Axis], curves: Sequence[Curve], target: float | None) -> dict[str, Curve]:
+    """Curves of the first seed by name, as many as can be told apart.
 
-    Of more cells than can be told apart: of each algorithm, variant, ... the one that is quickest to the target.
+    Of more: of each algorithm, variant, ... the one that is quickest to the target, or the quickest of all.
     """
+    varied = _varied(axes)
     named: dict[str, Curve] = {}
     for curve in curves:
-        named.setdefault(_name(curve, axes), curve)
-    shown = named
-    if len(named) > charts.MOST_SERIES:
-        kinds = [axis for axis in axes if not _numeric(axis)]
-        quickest: dict[str, str] = {}
-        for label in sorted(named, key=lambda label: _when(named[label], target)):
-            quickest.setdefault(_name(named[label], kinds) if kinds else label, label)
-        chosen = list(quickest.values())[: charts.MOST_SERIES]
-        shown = {label: curve for label, curve in named.items() if label in chosen}
-        title += f", the quickest {len(shown)} of {len(named)}"
+        named.setdefault(_name(curve, varied), curve)
+    if len(named) <= charts.MOST_SERIES:
+        return named
+    kinds = [axis for axis in varied if not _numeric(axis)]
+    first: dict[str, str] = {}
+    for label in sorted(named, key=lambda label: _when(named[label], target)):
+        first.setdefault(_name(named[label], kinds) if kinds else label, label)
+    chosen = list(first.values())[: charts.MOST_SERIES]
+    return {label: curve for label, curve in named.items() if label in chosen}
+
+
+def _varied(axes: Sequence[Axis]) -> list[Axis]:
+    return [axis for axis in axes if axis.name != SEED and len(axis.points) > 1]
+
+
+def perplexity(shown: Mapping[str, Curve], title: str, target: float | None) -> bytes:
+    """Perplexity over virtual time and over bytes."""
     times = [Series(label, [m.virtual_s for m in each.moments], _perplexities(each)) for label, each in shown.items()]
     sizes = [
         Series(label, [float(m.bytes_up + m.bytes_down) for m in each.moments], _perplexities(each))

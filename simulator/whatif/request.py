@@ -33,6 +33,7 @@ class Asked:
     base: Scenario
     changes: tuple[str | Setting, ...]
     grid: Grid
+    train: bool  # the file asks for it, or compares algorithms by a list
     target: float | None
     tape: Path | None  # of the run that is studied
 
@@ -54,7 +55,8 @@ def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds
     axes = asked_axes or section(study, root, place)
     named = [axis for axis in named if not any("algorithm" in point.columns for a in axes for point in a.points)]
     sown = _seeds(seeds) if seeds is not None else seeds_axis(study.seeds, locate(root, (*place, "seeds"), key=True))
-    return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), study.target, tape)
+    train = study.train == "on" or bool(named)
+    return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), train, study.target, tape)
 
 
 def _tape_of(run: Path) -> Path:

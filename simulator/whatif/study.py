@@ -13,21 +13,19 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from simulator.failure import Interrupted, RunFailed
+from simulator.failure import Interrupted
 from simulator.run_folder import default_path, manifest
 from simulator.scenario import Scenario
 from simulator.scenario.words import unknown
 from simulator.views.grid import Progress
-from simulator.views.study import Shown, show
-from simulator.whatif import table
 from simulator.whatif.campaign import Campaign, Means, Plan
-from simulator.whatif.cells import Failure, Outcome, Result, content_key
+from simulator.whatif.cells import content_key
 from simulator.whatif.folder import STUDY, StudyFolder
-from simulator.whatif.grid import SEED, refuse_large, resolve
+from simulator.whatif.grid import refuse_large, resolve
 from simulator.whatif.on_ray import OnRay, connected
-from simulator.whatif.pictures import FILES, pictures
+from simulator.whatif.pictures import FILES
+from simulator.whatif.report import report
 from simulator.whatif.request import Asked, read
-from simulator.whatif.table import Curve
 from simulator.whatif.tape import read_tape, training_key
 from simulator.whatif.workers import Local, cores
 
@@ -44,7 +42,7 @@ class Options:
     vary: Sequence[str] = ()
     changes: Sequence[str] = ()  # --set
     seeds: str | None = None
-    train: bool = False
+    train: bool | None = None  # None: as the file says
     jobs: int | None = None
     on: str = "local"  # or "ray"
     address: str | None = None  # of a Ray cluster; None: one is started here
@@ -68,14 +66,16 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     stamp = manifest(seed=asked.base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
     version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
     scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
-    wanted = options.train or asked.tape is not None
+    train = asked.train if options.train is None else options.train
+    wanted = train or asked.tape is not None
     plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
     root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root)
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
     console = Console()
     try:
-        with _means(asked, options) as means, Progress(console, len(plans), silent=options.quiet) as progress:
+        progress = Progress(console, len(plans), silent=options.quiet)
+        with _means(asked, options, train=train) as means, progress:
             outcomes = Campaign(folder, means, progress).do(plans)
     except KeyboardInterrupt:
         done = sum(folder.held(plan.key, trained=plan.training is not None) is not None for plan in plans)
@@ -85,18 +85,18 @@ def study(path: Path, options: Options) -> dict[str, Any]:
         ) from None
     finally:
         folder.close()
-    return _told(asked, plans, outcomes, folder, None if options.quiet else console)
+    return report(asked, plans, outcomes, folder, None if options.quiet else console)
 
 
 @contextmanager
-def _means(asked: Asked, options: Options) -> Iterator[Means]:
+def _means(asked: Asked, options: Options, *, train: bool) -> Iterator[Means]:
     """Times are had on all cores at once, training one at a time on all of them, unless ``--jobs`` says otherwise."""
     tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
     if options.on == "ray":
         with connected(options.address, options.jobs) as ray:
-            yield Means(OnRay(ray, alone=False), OnRay(ray, alone=True), options.train, tapes)
+            yield Means(OnRay(ray, alone=False), OnRay(ray, alone=True), train, tapes)
     else:
-        yield Means(Local(options.jobs or cores()), Local(options.jobs or 1), options.train, tapes)
+        yield Means(Local(options.jobs or cores()), Local(options.jobs or 1), train, tapes)
 
 
 def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
@@ -109,45 +109,3 @@ def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
 
 def _axes(asked: Asked) -> list[Mapping[str, Any]]:
     return [{"name": axis.name, "points": [dict(point.columns) for point in axis.points]} for axis in asked.grid.axes]
-
-
-def _curves(asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome]) -> list[Curve]:
-    """How the perplexity of every trained cell fell."""
-    found: list[Curve] = []
-    for cell, plan in zip(asked.grid.cells(), plans, strict=True):
-        outcome = outcomes[plan.key]
-        moments = [each for each in outcome.curve if each.perplexity is not None] if isinstance(outcome, Result) else []
-        if moments:
-            found.append(Curve(cell.columns, moments))
-    return found
-
-
-def _told(
-    asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome], folder: StudyFolder, console: Console | None
-) -> dict[str, Any]:
-    """Write the table and print it; returns what ``--json`` prints."""
-    columns = asked.grid.columns
-    results = [outcome for outcome in outcomes.values() if isinstance(outcome, Result)]
-    target = asked.target or table.common_target(results)
-    cells = zip(asked.grid.cells(), plans, strict=True)
-    rows = [table.row_of(cell.columns, outcomes[plan.key], target, plan.key) for cell, plan in cells]
-    if not results:
-        kinds = {outcome.kind for outcome in outcomes.values() if isinstance(outcome, Failure)}
-        text = f"no cell of the study has numbers; the first: {rows[0]['reason']}"
-        raise RunFailed(text) if "failed" in kinds else ValueError(text)
-    folder.clear(MADE)
-    numbered = table.with_numbers(rows, columns)
-    variants = table.over_seeds(rows, columns) if SEED in columns else []
-    folder.write("study.csv", table.as_csv(numbered))
-    folder.write("study.parquet", table.as_parquet(numbered))
-    if variants:
-        folder.write("variants.csv", table.as_csv(variants))
-    curves = _curves(asked, plans, outcomes)
-    if curves:
-        folder.write("curves.csv", table.as_csv(table.of_curves(curves)))
-    for file, png in pictures(asked.base.name, asked.grid.axes, rows, curves, target):
-        folder.write(file, png)
-    name, best = table.best(variants or rows) or ("virtual_s", {})
-    if console is not None:
-        show(console, Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path)))
-    return {"cells": numbered, "variants": variants, "best_by": name, "best": best, "folder": str(folder.path)}

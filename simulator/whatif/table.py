@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from simulator.scenario.values import measured
-from simulator.whatif.cells import Failure, Moment, Result
+from simulator.whatif.cells import Failure, Result
+from simulator.whatif.goals import Curve, reached
 from simulator.whatif.grid import SEED
 from simulator.whatif.stats import Estimate, estimate
 
@@ -31,30 +31,9 @@ NUMBERS: Final = (
 LOWER_IS_BETTER: Final = ("virtual_s", "bytes", "energy_j", "perplexity", "to_target_s", "to_target_bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """How the perplexity of one cell fell."""
-
-    columns: Mapping[str, str]
-    moments: Sequence[Moment]  # those after which it was taken
-
-
 def of_curves(curves: Sequence[Curve]) -> list[Row]:
     """A row for each evaluation of each cell."""
     return [{**curve.columns, **moment._asdict()} for curve in curves for moment in curve.moments]
-
-
-def common_target(results: Iterable[Result]) -> float | None:
-    """The lowest perplexity that every one of these runs came down to; None where none was trained."""
-    best = [min(taken) for each in results if (taken := [m.perplexity for m in each.curve if m.perplexity is not None])]
-    return max(best) if best else None
-
-
-def reached(curve: Sequence[Moment], target: float | None) -> Moment | None:
-    """The first evaluation at or below a perplexity. Nothing is interpolated; None where it was never seen."""
-    if target is None:
-        return None
-    return next((moment for moment in curve if moment.perplexity is not None and moment.perplexity <= target), None)
 
 
 def row_of(columns: Mapping[str, str], outcome: Result | Failure, target: float | None, key: str) -> Row:

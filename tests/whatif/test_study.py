@@ -18,7 +18,7 @@ import pytest
 import cli
 from simulator import world
 from simulator.scenario import Scenario, Template, load
-from simulator.whatif import table
+from simulator.whatif import goals
 from simulator.whatif.cells import TIMING_ONLY, Failure, Moment, Result, Task, content_key
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.request import read
@@ -189,6 +189,22 @@ def test_a_list_of_algorithms_is_an_axis_of_the_study(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_list_of_algorithms_is_trained_and_said_when_each_came_how_far(capsys, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{FOUR.read_text()}\nalgorithm: [splitlora, fedlora]\n")
+    code, out, _ = study(capsys, str(path), "--out", str(tmp_path / "o"))
+    assert code == 0
+    assert "losses are mini's, time and bytes gpt2's" in out
+    assert "by perplexity" in out
+    rows = list(csv.DictReader((tmp_path / "o" / "study.csv").open()))
+    assert [(row["algorithm"], row["way"]) for row in rows] == [("splitlora", "trained"), ("fedlora", "trained")]
+    target = max(float(row["perplexity"]) for row in rows)
+    assert all(float(row["target"]) == target for row in rows)
+    assert (tmp_path / "o" / "perplexity.png").exists()
+    code, out, _ = study(capsys, str(path), "--no-train", "--json", "--out", str(tmp_path / "times"))
+    assert [cell["way"] for cell in json.loads(out)["cells"]] == ["timing-only"] * 2
+
+
 def test_a_study_of_its_own_file_names_its_scenario(capsys, tmp_path):
     (tmp_path / "four.yaml").write_text(FOUR.read_text())
     path = tmp_path / "study.yaml"
@@ -223,10 +239,10 @@ def test_the_target_is_what_every_trained_run_came_down_to_and_nothing_is_interp
         return Result("trained", {}, curve)
 
     quick, slow = result(100, 50, 20, 30), result(100, 80, 70, 25)
-    assert table.common_target([quick, slow]) == 25
-    assert table.reached(quick.curve, 25) == quick.curve[2]  # the first at or below, not where a line would cross
-    assert table.reached(slow.curve, 25) == slow.curve[3]
-    assert table.reached(slow.curve, 24) is None
+    assert goals.common_target([quick, slow]) == 25
+    assert goals.reached(quick.curve, 25) == quick.curve[2]  # the first at or below, not where a line would cross
+    assert goals.reached(slow.curve, 25) == slow.curve[3]
+    assert goals.reached(slow.curve, 24) is None
 
 
 def task_of(scenario: Scenario) -> Task:

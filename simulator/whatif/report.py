@@ -1,0 +1,81 @@
+"""What is left of a study: its tables and pictures in the folder, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+
+from simulator.failure import RunFailed
+from simulator.views.reached import Reached
+from simulator.views.study import Shown, show
+from simulator.whatif import table
+from simulator.whatif.campaign import Plan
+from simulator.whatif.cells import Failure, Outcome, Result
+from simulator.whatif.folder import StudyFolder
+from simulator.whatif.goals import Curve, common_target, goals, reached, taken
+from simulator.whatif.grid import SEED
+from simulator.whatif.pictures import FILES, pictures, quickest
+from simulator.whatif.request import Asked
+
+MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
+
+
+def _curves(asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome]) -> list[Curve]:
+    """How the perplexity of every trained cell fell."""
+    found: list[Curve] = []
+    for cell, plan in zip(asked.grid.cells(), plans, strict=True):
+        outcome = outcomes[plan.key]
+        moments = taken(outcome.curve) if isinstance(outcome, Result) else []
+        if moments:
+            found.append(Curve(cell.columns, moments))
+    return found
+
+
+def report(
+    asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome], folder: StudyFolder, console: Console | None
+) -> dict[str, Any]:
+    """Write the table and print it; returns what ``--json`` prints."""
+    columns = asked.grid.columns
+    results = [outcome for outcome in outcomes.values() if isinstance(outcome, Result)]
+    target = asked.target or common_target(results)
+    cells = zip(asked.grid.cells(), plans, strict=True)
+    rows = [table.row_of(cell.columns, outcomes[plan.key], target, plan.key) for cell, plan in cells]
+    if not results:
+        kinds = {outcome.kind for outcome in outcomes.values() if isinstance(outcome, Failure)}
+        text = f"no cell of the study has numbers; the first: {rows[0]['reason']}"
+        raise RunFailed(text) if "failed" in kinds else ValueError(text)
+    folder.clear(MADE)
+    numbered = table.with_numbers(rows, columns)
+    variants = table.over_seeds(rows, columns) if SEED in columns else []
+    folder.write("study.csv", table.as_csv(numbered))
+    folder.write("study.parquet", table.as_parquet(numbered))
+    if variants:
+        folder.write("variants.csv", table.as_csv(variants))
+    curves = _curves(asked, plans, outcomes)
+    if curves:
+        folder.write("curves.csv", table.as_csv(table.of_curves(curves)))
+    note = _models(asked) if curves else ""
+    for file, png in pictures(f"{asked.base.name}{note}", asked.grid.axes, rows, curves, target):
+        folder.write(file, png)
+    name, best = table.best(variants or rows) or ("virtual_s", {})
+    if console is not None:
+        chosen = quickest(asked.grid.axes, curves, target)
+        levels = goals(curves, target)
+        when = {label: [_when(curve, goal) for goal in levels] for label, curve in chosen.items()}
+        shown = Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)
+        show(console, shown)
+    return {"cells": numbered, "variants": variants, "best_by": name, "best": best, "folder": str(folder.path)}
+
+
+def _models(asked: Asked) -> str:
+    """Whose the losses and whose the times are, where two models are meant."""
+    model = asked.base.model
+    two = model.timed_as not in {None, model.name} and not any(name.startswith("model.") for name in asked.grid.columns)
+    return f": losses are {model.name}'s, time and bytes {model.timed_as}'s" if two else ""
+
+
+def _when(curve: Curve, goal: float) -> Reached | None:
+    moment = reached(curve.moments, goal)
+    return None if moment is None else Reached(moment.virtual_s, moment.bytes_up + moment.bytes_down)
