@@ -87,7 +87,7 @@ def test_a_section_of_a_study_is_read_and_written_back(door, plain):
     ("section", "refusal"),
     [
         ("{gird: {}}", "s.yaml:24: study.gird: unknown key 'gird'; did you mean 'grid'? "
-         "(allowed: grid, random, variants, seeds, target)"),
+         "(allowed: grid, random, variants, seeds, train, target)"),
         ("{grid: {model.split: [1, 1]}}", "s.yaml:24: study.grid.model.split: the value '1' is given twice"),
         ("{grid: {model.split: []}}", "s.yaml:24: study.grid.model.split: must have at least one entry"),
         ("{grid: {model.split: {a: 1}}}", "s.yaml:24: study.grid.model.split: must be a list of values, or a text "
