@@ -229,6 +229,10 @@ def _best(best: Row) -> Iterator[RenderableType]:
     how = f"   {what}, {limits}; {best['method']}"
     yield wrapped("best", Text.assemble((_splits(best), f"bold {ACCENT}"), (how, LABEL)))
     yield wrapped("", _cost(best))
+    if "battery" in best["subject_to"]:
+        used = {name: each["battery_percent_per_hour"] for name, each in best["groups"].items()}
+        known = [f"{name} {_percent(percent)} %" for name, percent in used.items() if percent is not None]
+        yield wrapped("", Text(f"battery in an hour: {', '.join(known)}"))
     yield wrapped("as it stands", Text(best["before_reason"], BAD) if best["before"] is None else _cost(best["before"]))
     if best["change"] is not None:
         named = {"round_s": "round", "energy_j": "energy", "bytes": "bytes"}

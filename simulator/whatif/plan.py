@@ -241,7 +241,7 @@ def _quickest(watch: Stopwatch, cuts: Sequence[Cut], fleet: Sequence[Mapping[str
     return Found(
         dict.fromkeys(names, best),
         score,
-        f"of {len(looked_at)} with the same split for all",
+        f"of {len(looked_at)} with one split and rank for all",
         len(looked_at),
         equals,
         equals,

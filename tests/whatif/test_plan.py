@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from itertools import product
 from pathlib import Path
 
@@ -452,6 +453,24 @@ def test_a_plan_loads_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_what_a_battery_gives_is_told_where_it_is_a_limit(few):
+    known = ("devices.1.profile=phone-high",)
+    limits = {"subject_to": "memory,battery", "battery_percent_per_hour": 90.0}
+    result = planned(few, *known, splits="1", ranks="8", optimise="bytes", **limits)
+    file = io.StringIO()
+    show(Console(file=file, width=100), result)
+    used = {name: each["battery_percent_per_hour"] for name, each in result["best"]["groups"].items()}
+    told = ", ".join(f"{name} {percent:.{0 if percent >= 9.95 else 1}f} %" for name, percent in used.items())
+    assert f"battery in an hour: {told}" in file.getvalue()
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_hundred_phones_takes_seconds():
+    begun_s = time.process_time()
+    planned(HUNDRED)
+    assert time.process_time() - begun_s < 30  # 10 s on 2 cores of an AMD EPYC
 
 
 def test_equal_work_is_timed_once():
