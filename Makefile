@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 run: setup
 	$(BIN)/python cli.py run scenarios/100_phones.yaml
 
-test: lint types
+test: lint types $(VENV)/.whole
 	$(BIN)/python -m pytest -q -n auto
 
 lint: setup
@@ -33,6 +33,11 @@ slow-network:
 	rm -rf build netmodels/*.so netmodels__mypyc*.so
 
 setup: $(VENV)/.ready
+
+# what is optional, for the tests of it: the datasets library and the text metrics
+$(VENV)/.whole: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,datasets,metrics]"
+	touch $@
 
 # torch comes first and alone: its CPU build where the index has one for this version
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -130,6 +130,27 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
 
 
 @app.command()
+def score(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/NAME/TIME-1")],
+    decode: Annotated[str, typer.Option(help="greedy, or beam: 10 beams as in the published code")] = "greedy",
+    samples: Annotated[int, typer.Option(help="Held-out prompts to write for, at most")] = 64,
+    data: Annotated[Path | None, typer.Option(help="Another file of examples, such as the test set")] = None,
+    base: Annotated[bool, typer.Option("--base", help="The base model, without what the run has learned")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Let a run's model write for held-out prompts: BLEU, NIST, METEOR, ROUGE-L and CIDEr."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from simulator.whatif import score as verb  # noqa: PLC0415
+
+    result = verb.score(run, verb.Request(decode, samples, data, base), quiet=as_json)
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        verb.show(result, Console())
+
+
+@app.command()
 def blame(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/NAME/TIME-1")],
     round_: Annotated[int | None, typer.Option("--round", help="The critical path of this round")] = None,

@@ -129,6 +129,10 @@ class RunFolder:
         """Write what the run has computed, as `simulator.numerics.tape` packs it."""
         self._replace(TAPE, data)
 
+    def write_texts(self, name: str, data: bytes) -> None:
+        """Write what a model has written after the run, as JSON lines; see `simulator.whatif.score`."""
+        self._replace(name, data)
+
     def write_summary(self, mapping: Mapping[str, object]) -> None:
         """Write the summary, last of all: with it the run is finished."""
         with reported(self.path / ROUNDS), (self.path / ROUNDS).open("r+b") as rounds:
