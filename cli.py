@@ -223,6 +223,20 @@ def sensitivity(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, such as runs/NAME/TIME-SEED")],
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw perplexity and blame side by side")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
+) -> None:
+    """Compare finished runs: time to each perplexity, bytes, joules, where the time went, and what differs."""
+    from simulator.whatif.compare import compare as do  # noqa: PLC0415 -- as above
+
+    result = do(runs, png=png, quiet=as_json)
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+
+
+@app.command()
 def check(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,

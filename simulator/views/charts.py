@@ -39,7 +39,15 @@ class Series:
     label: str
     xs: Sequence[float]
     ys: Sequence[float]
-    halves: Sequence[float] | None = None  # of intervals around the ys
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Horizontal bars that are made of parts: ``parts[k].xs`` has that part of each bar."""
+
+    x: Scale
+    labels: Sequence[str]
+    parts: Sequence[Series]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +108,10 @@ def heat_map(x: Scale, y: Scale, values: Sequence[Sequence[float | None]], *, sh
     return _png(figure)
 
 
-def lines(x: Scale, y: Scale, series: Sequence[Series], *, title: str, step: bool = False) -> bytes:
-    """Lines over one axis; ``step``: what was seen last holds until the next point."""
+def lines(x: Scale, y: Scale, series: Sequence[Series], *, title: str) -> bytes:
+    """Lines over one axis."""
     figure, axes = _figure(title)
-    _draw_lines(axes, x, y, series, step=step)
+    _draw_lines(axes, x, y, series, step=False)
     _legend(axes, series)
     return _png(figure)
 
@@ -113,18 +121,20 @@ def side_by_side(
 ) -> bytes:
     """The same quantity over several axes, such as perplexity over time and over bytes; it holds until seen anew."""
     figure, panels = _panels(title, len(xs))
-    for axes in panels[1:]:
-        axes.sharey(panels[0])
-    for axes, x, each in zip(panels, xs, series, strict=True):
-        _draw_lines(axes, x, y, _sent_something(x, each), step=True)
-        if target is not None:
-            axes.axhline(target, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
-    if target is not None:
-        panels[-1].annotate(
-            f"{f.perplexity(target)}", (1, target), xycoords=("axes fraction", "data"), textcoords="offset points",
-            xytext=(4, 0), va="center", color=PALE, fontsize=8,
-        )  # fmt: skip
-    _legend(panels[0], series[0])
+    _draw_side_by_side(panels, xs, y, series, target)
+    return _png(figure)
+
+
+def comparison(
+    xs: Sequence[Scale], y: Scale, series: Sequence[Sequence[Series]], bars: Bars, *, target: float | None
+) -> bytes:
+    """As `side_by_side`, and bars beside it; the bars alone where ``xs`` is empty."""
+    figure, panels = _panels("", len(xs) + 1, height=max(4.2, 1.6 + 0.45 * len(bars.labels)))
+    if xs:
+        _draw_side_by_side(panels[:-1], xs, y, series, target)
+        panels[0].set_title("Perplexity on held-out data", loc="left", fontsize=10, color=INK, pad=10)
+    _draw_bars(panels[-1], bars)
+    panels[-1].set_title("Where the virtual time went", loc="left", fontsize=10, color=INK, pad=10)
     return _png(figure)
 
 
@@ -163,26 +173,6 @@ def scatter(x: Scale, y: Scale, groups: Sequence[Series], front: Sequence[int] |
     return _png(figure)
 
 
-def stacks(x: Scale, labels: Sequence[str], parts: Sequence[Series], *, title: str) -> bytes:
-    """Horizontal bars made of parts: ``parts[k].xs`` has that part of each bar."""
-    figure, axes = _figure(title, height=1.6 + 0.45 * len(labels))
-    totals = [sum(each.xs[place] for each in parts) for place in range(len(labels))]
-    unit = unit_for(totals, x.unit)
-    left = [0.0] * len(labels)
-    for place, each in enumerate(parts):
-        widths = [value / unit.worth for value in each.xs]
-        axes.barh(
-            range(len(labels)), widths, left=left, height=0.62, color=COLOURS[place % MOST_SERIES], label=each.label
-        )
-        left = [begin + width for begin, width in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(labels)), labels)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel(_titled(x, unit))
-    axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.28), labelcolor=INK)
-    return _png(figure)
-
-
 def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
     """The places of the points that no other beats: none is lower in one and at most as high in the other."""
     order = sorted(range(len(points)), key=lambda place: points[place])
@@ -218,6 +208,39 @@ def _panels(title: str, count: int, *, width: float | None = None, height: float
     return figure, panels
 
 
+def _draw_side_by_side(
+    panels: Sequence[Axes], xs: Sequence[Scale], y: Scale, series: Sequence[Sequence[Series]], target: float | None
+) -> None:
+    for axes in panels[1:]:
+        axes.sharey(panels[0])
+    for axes, x, each in zip(panels, xs, series, strict=True):
+        _draw_lines(axes, x, y, _sent_something(x, each), step=True)
+        if target is not None:
+            axes.axhline(target, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)))
+    if target is not None:
+        panels[-1].annotate(
+            f"{f.perplexity(target)}", (1, target), xycoords=("axes fraction", "data"), textcoords="offset points",
+            xytext=(4, 0), va="center", color=PALE, fontsize=8,
+        )  # fmt: skip
+    _legend(panels[0], series[0])
+
+
+def _draw_bars(axes: Axes, bars: Bars) -> None:
+    totals = [sum(each.xs[place] for each in bars.parts) for place in range(len(bars.labels))]
+    unit = unit_for(totals, bars.x.unit)
+    left = [0.0] * len(bars.labels)
+    for place, each in enumerate(bars.parts):
+        widths = [value / unit.worth for value in each.xs]
+        colour = COLOURS[place % MOST_SERIES]
+        axes.barh(range(len(bars.labels)), widths, left=left, height=0.62, color=colour, label=each.label)
+        left = [begin + width for begin, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(bars.labels)), bars.labels)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(_titled(bars.x, unit))
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.14), labelcolor=INK)
+
+
 def _draw_lines(axes: Axes, x: Scale, y: Scale, series: Sequence[Series], *, step: bool) -> None:
     x_unit, y_unit = _set_scales(
         axes, x, y, [value for each in series for value in each.xs], [value for each in series for value in each.ys]
@@ -228,10 +251,6 @@ def _draw_lines(axes: Axes, x: Scale, y: Scale, series: Sequence[Series], *, ste
         style: dict[str, Any] = {"drawstyle": "steps-post"} if step else {}
         mark = MARKS[place % len(MARKS)] if len(xs) <= FEW else None
         axes.plot(xs, ys, color=colour, linewidth=1.6, marker=mark, markersize=3.5, label=each.label, **style)
-        if each.halves is not None:
-            low = [value - half / y_unit.worth for value, half in zip(ys, each.halves, strict=True)]
-            high = [value + half / y_unit.worth for value, half in zip(ys, each.halves, strict=True)]
-            axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _set_scales(axes: Axes, x: Scale, y: Scale, xs: Sequence[float], ys: Sequence[float]) -> tuple[Unit, Unit]:

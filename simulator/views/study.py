@@ -75,16 +75,12 @@ _HEADS: Final = {
 }
 
 
-def _joules(value: float) -> str:
-    return f"{value / 1000:.1f} kJ" if value >= 1000 else f"{value:.0f} J"
-
-
 _SPARED: Final = ("to_target_bytes", "energy_j", "bytes", "perplexity")
 _COMPARED: Final = ("virtual_s", "to_target_s")
 _FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "virtual_s": f.duration,
     "bytes": f.size,
-    "energy_j": _joules,
+    "energy_j": f.energy,
     "perplexity": f.perplexity,
     "to_target_s": f.duration,
     "to_target_bytes": f.size,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from simulator.views.summary_sections import SHARES
-from simulator.whatif.cells import Moment, Result
+from simulator.whatif.cells import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ def lowest(curve: Sequence[Moment]) -> float | None:
     return min((moment.perplexity for moment in curve if moment.perplexity is not None), default=None)
 
 
-def common_target(results: Iterable[Result]) -> float | None:
+def common_target(curves: Iterable[Sequence[Moment]]) -> float | None:
     """The lowest perplexity that every one of these runs came down to; None where none was trained."""
-    best = [low for each in results if (low := lowest(each.curve)) is not None]
+    best = [low for each in curves if (low := lowest(each)) is not None]
     return max(best) if best else None
 
 

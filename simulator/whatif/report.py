@@ -39,7 +39,7 @@ def report(
     """Write the table and print it; returns what ``--json`` prints."""
     columns = asked.grid.columns
     results = [outcome for outcome in outcomes.values() if isinstance(outcome, Result)]
-    target = asked.target or common_target(results)
+    target = asked.target or common_target(each.curve for each in results)
     cells = zip(asked.grid.cells(), plans, strict=True)
     rows = [table.row_of(cell.columns, outcomes[plan.key], target, plan.key) for cell, plan in cells]
     if not results:

@@ -239,7 +239,7 @@ def test_the_target_is_what_every_trained_run_came_down_to_and_nothing_is_interp
         return Result("trained", {}, curve)
 
     quick, slow = result(100, 50, 20, 30), result(100, 80, 70, 25)
-    assert goals.common_target([quick, slow]) == 25
+    assert goals.common_target([quick.curve, slow.curve]) == 25
     assert goals.reached(quick.curve, 25) == quick.curve[2]  # the first at or below, not where a line would cross
     assert goals.reached(slow.curve, 25) == slow.curve[3]
     assert goals.reached(slow.curve, 24) is None

@@ -1,0 +1,151 @@
+"""Finished runs side by side: when each came to which perplexity, what it cost, where the time went, what differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from simulator.run_folder import SCENARIO
+from simulator.run_reader import read_outcome
+from simulator.scenario import Template
+from simulator.scenario.tree import Raw
+from simulator.views import charts
+from simulator.views.compare import Column, show
+from simulator.views.reached import Reached
+from simulator.whatif.cells import Moment, curve
+from simulator.whatif.goals import Curve, common_target, goals, reached, taken
+from simulator.whatif.pictures import BYTES, PERPLEXITY, TIME
+
+NOT_COMPARED: Final = ("name", "study")
+OTHER_TEXTS: Final = ("seed", "model.name", "model.init", "model.tokenizer", "data.", "training.tokens")
+"""Settings that decide about the model, or the held-out texts: perplexities of runs that differ in them differ also
+because of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as its folder has it; ``settings`` are those of the resolved scenario, by key path."""
+
+    label: str
+    path: Path
+    summary: Mapping[str, Any]
+    curve: Sequence[Moment]
+    settings: Mapping[str, str]
+
+
+def compare(paths: Sequence[Path], *, png: Path | None = None, quiet: bool = False) -> dict[str, Any]:
+    """Compare finished runs, print them side by side, and return what ``--json`` prints.
+
+    Raises ValueError for fewer than two, or for what is no finished run; OSError where the picture cannot be written.
+    """
+    if len(paths) < 2:
+        raise ValueError(f"compare needs the folders of at least two runs, got {len(paths)}")
+    runs = [_read(path, label) for path, label in zip(paths, _labels(paths), strict=True)]
+    curves = [Curve({"run": run.label}, found) for run in runs if (found := taken(run.curve))]
+    target = common_target(run.curve for run in runs)
+    levels = goals(curves, target) if curves else []
+    apart = differences(runs)
+    if png is not None:
+        png.write_bytes(_picture(runs, target))
+    if not quiet:
+        show(Console(), [_column(run, levels) for run in runs], levels, apart, mixed=_mixed(apart))
+    return {
+        "perplexities": levels,
+        "runs": [_as_json(run, levels) for run in runs],
+        "differences": {
+            key: dict(zip([str(run.path) for run in runs], row, strict=True)) for key, row in apart.items()
+        },
+    }
+
+
+def differences(runs: Sequence[Run]) -> dict[str, list[str | None]]:
+    """The settings in which the runs differ: for each key every run's value, None where it has none."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    rows = {key: [run.settings.get(key) for run in runs] for key in keys}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key.split(".")[0] not in NOT_COMPARED}
+
+
+def _read(path: Path, label: str) -> Run:
+    summary, rounds = read_outcome(path)
+    settings = _flat(Template(path / SCENARIO).root.raw()) if (path / SCENARIO).exists() else {}
+    return Run(label, path, summary, list(curve(rounds)), settings)
+
+
+def _flat(raw: Raw, path: str = "") -> dict[str, str]:
+    """Every single value by its key path; a list of single values is one."""
+    if isinstance(raw, dict):
+        parts = [(f"{path}.{key}" if path else key, value) for key, value in raw.items()]
+    elif isinstance(raw, list) and any(isinstance(each, dict | list) for each in raw):
+        parts = [(f"{path}.{place}", value) for place, value in enumerate(raw)]
+    else:
+        return {path: ", ".join(map(str, raw)) if isinstance(raw, list) else "null" if raw is None else str(raw)}
+    return {key: text for at, value in parts for key, text in _flat(value, at).items()}
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """The end of each path that tells it from the others."""
+    parts = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        found = ["/".join(each[-length:]) for each in parts]
+        if len(set(found)) == len(found):
+            return found
+    twice = next(path for path, count in Counter(map(str, paths)).items() if count > 1)
+    raise ValueError(f"{twice} is named twice")
+
+
+def _when(run: Run, level: float) -> Reached | None:
+    moment = reached(run.curve, level)
+    return None if moment is None else Reached(moment.virtual_s, moment.bytes_up + moment.bytes_down)
+
+
+def _column(run: Run, levels: Sequence[float]) -> Column:
+    return Column(run.label, run.summary, [_when(run, level) for level in levels])
+
+
+def _mixed(apart: Mapping[str, object]) -> list[str]:
+    """The differing settings because of which perplexities are not those of one model on the same texts."""
+    return [key for key in apart if key.startswith(OTHER_TEXTS)]
+
+
+def _as_json(run: Run, levels: Sequence[float]) -> dict[str, Any]:
+    moments = [(level, reached(run.curve, level)) for level in levels]
+    energy = (run.summary.get("energy_j") or {}).get("devices", {}).get("total")
+    names = ("name", "algorithm", "model", "timed_as", "seed", "timing_only", "rounds", "devices", "virtual_s")
+    more = ("loss", "perplexity", "perplexity_before", "bytes_up", "bytes_down", "dropped", "blame", "trace_hash")
+    return {
+        "folder": str(run.path),
+        **{name: run.summary.get(name) for name in (*names, *more)},
+        "energy_j": energy,
+        "reached": [
+            {
+                "perplexity": level,
+                "round": moment and moment.round,
+                "virtual_s": moment and moment.virtual_s,
+                "bytes": moment and moment.bytes_up + moment.bytes_down,
+            }
+            for level, moment in moments
+        ],
+    }
+
+
+def _picture(runs: Sequence[Run], target: float | None) -> bytes:
+    """Perplexity over time and over bytes where it was taken, and where the time went."""
+    trained = [(run.label, found) for run in runs if (found := taken(run.curve))]
+    losses = [[each.perplexity or 0.0 for each in found] for _, found in trained]
+    times = [
+        charts.Series(label, [each.virtual_s for each in found], ys)
+        for (label, found), ys in zip(trained, losses, strict=True)
+    ]
+    sizes = [
+        charts.Series(label, [float(each.bytes_up + each.bytes_down) for each in found], ys)
+        for (label, found), ys in zip(trained, losses, strict=True)
+    ]
+    parts = list(dict.fromkeys(part for run in runs for part in run.summary.get("blame", {})))
+    blamed = [charts.Series(part, [run.summary.get("blame", {}).get(part, 0.0) for run in runs], []) for part in parts]
+    bars = charts.Bars(TIME, [run.label for run in runs], [each for each in blamed if any(each.xs)])
+    return charts.comparison([TIME, BYTES] if times else [], PERPLEXITY, [times, sizes], bars, target=target)

@@ -1,0 +1,133 @@
+"""Runs side by side, from folders written by hand and from real ones."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+from simulator.record import RoundRow
+from simulator.run_folder import RunFolder
+from simulator.views.charts import front_of, unit_for
+
+ROOT = Path(__file__).parents[2]
+FOUR = ROOT / "scenarios" / "four_phones.yaml"
+
+
+def written(path: Path, perplexities: list[float], *, round_s: float, seed: int = 1, lte: str = "20 Mbit/s") -> Path:
+    """A finished run whose rounds take so long and move 1 kB up and 2 kB down; nan is a round without evaluation."""
+    folder = RunFolder.create(path)
+    folder.write_scenario(f"name: {path.name}\nseed: {seed}\nnetwork:\n  access:\n    lte: {{up: {lte}}}\n")
+    for number, value in enumerate(perplexities):
+        size = (1000, 2000) if number else (0, 0)
+        begin_s, end_s = max(0, number - 1) * round_s, number * round_s
+        folder.append_round(RoundRow(number, begin_s, end_s, 4, 0, math.nan, math.log(value), value, *size, "a"))
+    end_s = round_s * (len(perplexities) - 1)
+    folder.write_summary(
+        {
+            "name": path.name,
+            "algorithm": "splitlora",
+            "model": "mini",
+            "timed_as": "gpt2",
+            "virtual_s": end_s,
+            "perplexity": perplexities[-1],
+            "perplexity_before": perplexities[0],
+            "bytes_up": 1000 * (len(perplexities) - 1),
+            "bytes_down": 2000 * (len(perplexities) - 1),
+            "energy_j": {"devices": {"total": 12.5}},
+            "blame": {"uplink": 0.75 * end_s, "server": 0.25 * end_s},
+        }
+    )
+    return path
+
+
+def compare(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = cli.main(["compare", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_perplexity_is_reached_at_the_first_evaluation_at_or_below_it(capsys, tmp_path):
+    """From 100 the goals are 75, 50, 25 and 10 (if seen), and the lowest that both reach: 20."""
+    quick = written(tmp_path / "quick", [100, math.nan, 40, 20], round_s=10)
+    slow = written(tmp_path / "slow", [100, 75, 50, 30, 20, 12], round_s=20)
+    code, out, err = compare(capsys, quick, slow, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["perplexities"] == [75, 50, 25, 20]
+    first, second = ([(each["virtual_s"], each["bytes"]) for each in run["reached"]] for run in result["runs"])
+    assert first == [(20, 6000), (20, 6000), (30, 9000), (30, 9000)]  # 75 was passed unseen in round 1
+    assert second == [(20, 3000), (40, 6000), (80, 12000), (80, 12000)]
+    assert [run["energy_j"] for run in result["runs"]] == [12.5, 12.5]
+    assert result["runs"][0]["blame"] == {"uplink": 22.5, "server": 7.5}
+    assert result["differences"] == {}
+
+
+def test_what_differs_between_the_scenarios_is_said_and_names_are_no_difference(capsys, tmp_path):
+    one = written(tmp_path / "one", [100, 50], round_s=1)
+    two = written(tmp_path / "two", [100, 50], round_s=1, seed=2, lte="5 Mbit/s")
+    result = json.loads(compare(capsys, one, two, "--json")[1])
+    assert result["differences"] == {
+        "seed": {str(one): "1", str(two): "2"},
+        "network.access.lte.up": {str(one): "20 Mbit/s", str(two): "5 Mbit/s"},
+    }
+    out = compare(capsys, one, two)[1]
+    assert "perplexities are not those of one model on the same texts (differing: seed)" in " ".join(out.split())
+
+
+def test_real_runs_are_printed_side_by_side_and_drawn(capsys, tmp_path, monkeypatch):
+    for algorithm in ("splitlora", "fedlora"):
+        options = ["--set", f"algorithm={algorithm}", "--timing-only", "--json", "--out", str(tmp_path / algorithm)]
+        assert cli.main(["run", str(FOUR), *options]) == 0
+        capsys.readouterr()
+    for columns in ("80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        code, out, _ = compare(capsys, tmp_path / "splitlora", tmp_path / "fedlora", "--png", tmp_path / "c.png")
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= int(columns)
+    rows = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
+    assert rows["algorithm"] == ["splitlora", "fedlora"]
+    assert rows["losses of"] == ["timing", "only", "timing", "only"]
+    assert not any(row.startswith("by perplexity") for row in rows)
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["a"], "compare needs the folders of at least two runs, got 1"),
+        (["a", "a"], "{0}/a is named twice"),
+        (["a", "b"], "{0}/b is no folder; name the folder of a run, such as runs/NAME/TIME-SEED"),
+        (["a", "."], "{0} is not the folder of a finished run: it has no summary.json"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_one_sentence(capsys, tmp_path, names, reason):
+    written(tmp_path / "a", [100, 50], round_s=1)
+    code, out, err = compare(capsys, *(tmp_path / name for name in names))
+    assert (code, out, err) == (2, "", f"splitwire: {reason.format(tmp_path)}\n")
+
+
+def test_comparing_never_loads_torch(tmp_path):
+    one, two = (written(tmp_path / name, [100, 50], round_s=1) for name in "ab")
+    command = ["compare", str(one), str(two), "--json"]
+    code = f"import sys, cli\ncli.main({command!r})\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_the_pareto_front_has_the_points_that_no_other_beats():
+    points = [(1, 9), (2, 5), (2, 6), (3, 5), (4, 1), (5, 2)]
+    assert [points[place] for place in front_of(points)] == [(1, 9), (2, 5), (4, 1)]
+
+
+def test_numbers_are_drawn_in_the_unit_that_suits_the_greatest():
+    assert unit_for([1, 119], "s") == (1.0, "s")
+    assert unit_for([1, 7200], "s") == (60.0, "min")
+    assert unit_for([0.02], "s") == (1e-3, "ms")
+    assert unit_for([2e9, 1], "B") == (1e9, "GB")
+    assert unit_for([5e6], "bit/s") == (1e6, "Mbit/s")
+    assert unit_for([12], "") == (1.0, "")
