@@ -8,7 +8,10 @@ import pytest
 
 from simulator import world
 from simulator.algorithms import ALGORITHMS
+from simulator.scenario import load
+from simulator.scenario.code import allowed
 from simulator.whatif.retime import Diverged, retime_scenario
+from simulator.whatif.tape import Recorder, training_key
 
 CHANGES: dict[str, list[str]] = {
     "links": ["network.access.lte.up=2 Mbit/s", "network.cells.tower.capacity=3 Mbit/s"],
@@ -89,6 +92,23 @@ def test_devices_that_come_and_go_are_replayed_too(algorithm, hardship, trained,
     assert any(row.participants < 4 or row.dropped for row in real.record.rounds[1:])
     assert retimed.summary["trace_hash"] == real.summary["trace_hash"]
     assert rows(retimed) == rows(real)
+
+
+def test_an_algorithm_of_one_s_own_is_retimed_and_its_file_counts_by_its_content(scenarios, tmp_path):
+    settings = ["training.rounds=3", "training.participants=3", "data.validation_samples=8"]
+    with allowed(lambda _: None):
+        path = scenarios / "extending" / "frozen.yaml"
+        recorder = Recorder()
+        world.run(load(path, settings), learner=recorder)
+        faster = [*settings, "network.cells.lte.capacity=20 Mbit/s", "server.profile=laptop"]
+        real, retimed = world.run(load(path, faster)), retime_scenario(load(path, faster), recorder.tape)
+        assert retimed.summary["trace_hash"] == real.summary["trace_hash"]
+        assert rows(retimed) == rows(real)
+        other = tmp_path / "frozen.py"
+        other.write_text((path.parent / "frozen.py").read_text())
+        assert training_key(load(path, [*settings, f"algorithm={other}"])) == training_key(load(path, settings))
+        other.write_text(other.read_text() + "# changed")
+        assert training_key(load(path, [*settings, f"algorithm={other}"])) != training_key(load(path, settings))
 
 
 def test_a_queue_that_keeps_its_order_is_retimed_exactly(trained, scenario_of):
