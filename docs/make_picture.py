@@ -8,11 +8,12 @@ from rich.console import Console
 
 from simulator import session, world
 from simulator.record import Observer, RoundRow
-from simulator.scenario import load
+from simulator.scenario import Template
 from simulator.views.live import LiveView
 from simulator.views.picture import save_svg
 from simulator.views.summary import render
 from simulator.views.tally import traffic
+from simulator.whatif.sensitivity import quick
 
 ROOT = Path(__file__).parents[1]
 COMMAND = "python cli.py run scenarios/100_phones.yaml"
@@ -31,14 +32,17 @@ class Photographer(Observer):
 
 
 def main() -> None:
-    scenario = load(ROOT / "scenarios" / "100_phones.yaml")
+    template = Template(ROOT / "scenarios" / "100_phones.yaml")
+    scenario = template.scenario()
     info = session.describe(scenario, timing_only=False)
     view = LiveView(info, Console(force_terminal=True, width=112, height=34))
     with view:
         outcome = world.run(scenario, observers=[view, Photographer(view)])
     record = outcome.record
-    summary = render(info, record.rounds, outcome.summary, traffic=traffic(record.messages))
-    save_svg(ROOT / "docs" / "summary.svg", [summary], f"{COMMAND}: the end", width=112)
+    hints = quick(template, [], outcome, lambda _: None)
+    summary = outcome.summary | ({"sensitivity": hints.as_json()} if hints else {})
+    end = render(info, record.rounds, summary, traffic=traffic(record.messages))
+    save_svg(ROOT / "docs" / "summary.svg", [end], f"{COMMAND}: the end", width=112)
 
 
 if __name__ == "__main__":

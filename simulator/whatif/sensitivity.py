@@ -85,12 +85,13 @@ def quick(
     averages takes too long for that. Raises what `sensitivity` raises.
     """
     trial = Trial(template, overrides)
-    rounds = _whole_intervals(trial.scenario, FEW)
+    rounds, record = _whole_intervals(trial.scenario, FEW), outcome.record
+    events = sum(each.round <= rounds for each in record.messages) + sum(row.round <= rounds for row in record.computes)
+    if 2 * events > QUICK:
+        return None
     exposed = _Exposed(trial.scenario, outcome)
     every = knobs(trial.scenario)
     tried = [knob for knob in every if exposed.share(knob) >= MATTERS]
-    record = outcome.record
-    events = sum(each.round <= rounds for each in record.messages) + sum(row.round <= rounds for row in record.computes)
     if (1 + len(tried)) * events > QUICK:
         return None
     return _measured(trial, tried, rounds, progress, not_tried=len(every) - len(tried))
