@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,7 @@ from simulator.record import WaitRow
 from simulator.rounds import Rounds
 from simulator.transport import HUNG_UP, Transport
 
+REMEMBERED: Final = 8  # rounds that are over
 INITIAL: Final = 0  # the global adapters that everybody starts with, as if averaged after round 0
 
 Spawn = Callable[[Device, int], asyncio.Task[None]]
@@ -93,6 +94,7 @@ class Attendance:
         self._expiry: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._opened, self._over = asyncio.Event(), asyncio.Event()
+        self._left: dict[int, Mapping[str, None]] = {}  # who was gone at the end of the last rounds that are over
         self._average = INITIAL  # the round after which the last average was taken
         self._holds: dict[int, int] = {}  # ... and that of the global adapters a device holds; -1: none
 
@@ -174,6 +176,8 @@ class Attendance:
 
     def _note(self, kind: Kind, message: Message) -> None:
         """Keep what has come, in the roll of its round, unless its sender is gone."""
+        if message.payload is not HUNG_UP:
+            self._check_in_time(message)
         roll = self._rolls.get(message.round)
         here = roll is not None and message.sender in roll.began and message.sender not in roll.gone
         if roll is not None and here and message.payload is not HUNG_UP:
@@ -182,9 +186,22 @@ class Attendance:
             self._judge(message.round)
 
     def still_there(self, round: int, messages: Sequence[Message]) -> list[Message]:
-        """Those whose senders have not gone since."""
+        """Those whose senders have not gone since.
+
+        Raises ValueError for a sender that has finished the round although its message was still to be used.
+        """
+        for message in messages:
+            self._check_in_time(message)
         gone = self._rolls[round].gone if round in self._rolls else {message.sender for message in messages}
         return [message for message in messages if message.sender not in gone]
+
+    def _check_in_time(self, message: Message) -> None:
+        left = self._left.get(message.round)
+        if left is not None and message.sender not in left:
+            raise ValueError(
+                f"{message.sender} has finished round {message.round} before its {message.kind} were used: "
+                f"a device must wait for an answer"
+            )
 
     def _complete(self, kind: Kind, round: int) -> bool:
         if round >= self._open:
@@ -218,6 +235,8 @@ class Attendance:
             self._expiry.cancel()
         self._set_deadline(number, math.inf)
         roll = self._rolls.pop(number)
+        self._left[number] = roll.gone
+        self._left.pop(number - REMEMBERED, None)
         self._rounds.close(number, len(roll.began), len(roll.gone), last, _now_s(), late=roll.late)
         if number < self._last:
             self._open_round(number + 1)

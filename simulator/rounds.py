@@ -47,6 +47,7 @@ class Rounds:
         self._record = record
         self._losses: dict[int, list[LateLoss]] = defaultdict(list)
         self._end_s = 0.0
+        self.over = 0  # the last round that has ended
 
     def begin(self, participants: int, *, dropped: int = 0) -> None:
         """Note the state before training, and how many devices were dropped before the first round."""
@@ -54,7 +55,12 @@ class Rounds:
         self._write(RoundRow(0, 0.0, 0.0, participants, dropped, math.nan, *_held_out(held_out), 0, 0, slowest=""))
 
     def trained(self, round: int, loss: Loss | LateLoss) -> None:
-        """Note the loss of a step of a round; one that is computed later is asked for when the round is over."""
+        """Note the loss of a step of a round; one that is computed later is asked for when the round is over.
+
+        Raises ValueError for a round that is over: an algorithm must not let its devices finish it before.
+        """
+        if round <= self.over:
+            raise ValueError(f"a step of round {round} ends when all devices have finished that round already")
         self._losses[round].append((lambda: loss) if isinstance(loss, Loss) else loss)
 
     def waits(self, row: WaitRow) -> None:
@@ -92,7 +98,7 @@ class Rounds:
         )
 
     def _write(self, row: RoundRow) -> None:
-        self._end_s = row.end_s
+        self._end_s, self.over = row.end_s, row.round
         self._record.round(row)
 
 

@@ -26,6 +26,7 @@ from simulator.calendar import Calendar
 from simulator.crew import Crew
 from simulator.energy import Meter, check_known, meter_of
 from simulator.extension import mistakes_told, train_of
+from simulator.failure import RunFailed
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.numerics.company import Company
@@ -148,6 +149,8 @@ def run(
     job.rounds.begin(len(everybody), dropped=left_out)
     with mistakes_told(scenario):
         clock.run(_train(train, job), horizon_s=scenario.horizon)
+    if job.rounds.over < scenario.training.rounds:
+        raise RunFailed(f"{scenario.algorithm} returned after round {job.rounds.over} of {scenario.training.rounds}")
     wall_s = time.perf_counter() - started
     tokens = job.numerics.tokens
     summary = _summary(scenario, record, tokens, wall_s) | _blame(

@@ -14,6 +14,7 @@ import pytest
 import cli
 from simulator import world
 from simulator.algorithms import splitlora
+from simulator.clock import Deadlock
 from simulator.failure import RunFailed
 from simulator.scenario import ScenarioError, dump, load, loads
 from simulator.scenario.code import allowed
@@ -224,6 +225,31 @@ def test_a_selection_that_returns_anything_but_devices_is_told(mine, result, mes
     scenario = mine(own_select=f"def select(round, population, rng):\n    return {result}\n")
     with pytest.raises(RunFailed, match=message):
         world.run(scenario, timing_only=True)
+
+
+def test_a_device_that_does_not_wait_for_the_server_is_told_and_not_left_untrained(mine):
+    text = (EXTENDING / "frozen.py").read_text().replace('        await me.receive("control")  # a4\n', "")
+    with pytest.raises(RunFailed, match=r"algo\.py:\d+: ValueError: \S+ has finished round 1 before its activations"):
+        world.run(mine(algo=text), timing_only=True)
+
+
+def test_a_step_after_its_round_is_refused_at_the_line_that_reports_it(mine):
+    text = (EXTENDING / "frozen.py").read_text().replace("job.rounds.trained(round, ", "job.rounds.trained(round - 1, ")
+    with pytest.raises(
+        RunFailed, match=r"algo\.py:\d+: ValueError: a step of round 0 ends when all devices have finish"
+    ):
+        world.run(mine(algo=text), timing_only=True)
+
+
+def test_an_algorithm_that_returns_before_the_last_round_is_a_failure(mine):
+    with pytest.raises(RunFailed, match=r"algo\.py returned after round 0 of 2"):
+        world.run(mine(algo="async def train(job):\n    pass\n"), timing_only=True)
+
+
+def test_who_waits_for_what_never_comes_is_named(mine):
+    text = (EXTENDING / "frozen.py").read_text().replace('me.receive("control")', 'me.receive("gradients")')
+    with pytest.raises(Deadlock, match=r"high-1 on high-1\.gradients, .*server on server\.activations"):
+        world.run(mine(algo=text), timing_only=True)
 
 
 # --- the tutorial: docs/extending.md

@@ -200,6 +200,17 @@ def test_what_is_given_up_is_never_trained(plain):
     assert late.summary["loss"] == alone.summary["loss"]
 
 
+@settings(max_examples=15)
+@given(st.integers(1, 1000), st.floats(0.8, 3), st.floats(0.8, 3), st.sampled_from(["splitlora", "fedlora"]))
+def test_in_a_run_a_later_deadline_never_gives_up_more_of_the_same_arrivals(seed, one_s, other_s, algorithm):
+    few = [f"seed={seed}", f"algorithm={algorithm}", "training.rounds=1", "training.aggregate_every=1"]
+    late = [
+        run(*few, "training.wait=deadline", f"training.deadline={deadline_s} s").summary["late"]
+        for deadline_s in sorted((one_s, other_s))
+    ]
+    assert late[0] >= late[1]
+
+
 def test_in_rounds_without_a_message_those_who_are_too_late_for_the_next_average_are_given_up():
     """FedLoRA with three local steps: the average is that of the two whose adapters come first, at that instant."""
     few = ["algorithm=fedlora", "training.rounds=6", "training.aggregate_every=3"]

@@ -117,5 +117,5 @@ def _parsed(path: Path, changed_ns: int) -> ast.Module:
         return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise ValueError(f"{path}:{error.lineno}: {error.msg}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{show(str(path))} cannot be read: {error}") from None
