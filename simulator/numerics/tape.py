@@ -24,7 +24,8 @@ VERSION: Final = 1
 """Of the file's form, and of what the keys stand for: raised whenever a tape of before would replay something else."""
 
 MOST_BYTES: Final = 1 << 27
-"""A larger file is refused; what is read takes some ten times as much memory. A run of 1,000 devices over 1,000 rounds leaves 17 MB."""
+"""A larger file is refused; what is read takes some ten times as much memory. 1,000 devices over 1,000 rounds leave
+17 MB."""
 
 _ENVELOPE: Final = {"tape": int, "hash": bytes, "content": bytes}
 _CONTENT: Final = {
