@@ -140,15 +140,13 @@ class _Paths:
         owner = np.array([column.get(device, -1) for device in self.device])
         own = np.where(owner >= 0, weights, 0.0)
         sums = np.bincount(owner + 1, own, len(devices) + 1)[1:]
-        factor = np.where(sums > 0, FAR * max(self._end_s, 1.0) / np.where(sums > 0, sums, 1.0), np.nan)
-        matters = sums > 0
-        left = matters.copy()
-        while left.any():
+        factor = np.where(sums > 0, FAR * self._scale_s / np.where(sums > 0, sums, 1.0), np.nan)
+        left = sums > 0
+        end_s, slope = self._play(own, owner, np.nan_to_num(factor))
+        matters = left & (slope > 0)  # so far out every path over the device is longer than all others
+        while (left := left & (slope > 0) & (end_s - self._end_s > CLOSE * self._scale_s)).any():
+            factor = np.where(left, factor - (end_s - self._end_s) / np.where(slope > 0, slope, 1.0), factor)
             end_s, slope = self._play(own, owner, np.nan_to_num(factor))
-            late_s = end_s - self._end_s
-            matters &= ~(left & (slope == 0))
-            left &= (late_s > CLOSE * max(self._end_s, 1.0)) & (slope > 0)
-            factor = np.where(left, factor - late_s / np.where(slope > 0, slope, 1.0), factor)
         return np.where(matters | (sums == 0), np.where(factor < NONE, 0.0, factor), np.inf)
 
     def _play(self, weights: Floats, owner: NDArray[np.int64], factor: Floats) -> tuple[Floats, Floats]:

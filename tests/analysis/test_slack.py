@@ -107,6 +107,19 @@ def test_the_last_in_a_queue_could_have_come_as_late_as_its_turn():
     assert math.isnan(found["a"].compute_factor), "it computes nothing"
 
 
+def test_a_receipt_that_comes_before_its_round_ends_may_come_as_late_as_that(scenarios):
+    """Two of the four are of one length, so that two of the longest paths are."""
+    overrides = ["algorithm=centralized", "training.rounds=3", "server.speed=0.01"]
+    outcome = world.run(load(scenarios / "four_phones.yaml", overrides), timing_only=True)
+    first = outcome.record.rounds[1].end_s
+    found = slacks(outcome)
+    receipts = [row for row in outcome.record.messages if row.kind == "control"]
+    assert len(receipts) == 4
+    for row in receipts:
+        factor = (first - row.queued_s) / (row.delivered_s - row.queued_s)
+        assert found[row.receiver].downlink_factor == pytest.approx(factor, rel=1e-6)
+
+
 def test_who_is_not_waited_for_has_slack_without_end():
     """b's message comes when the server has gone on with a's; nobody ever asks for it."""
     messages = [_message("a", "server", 0, 1), _message("b", "server", 0, 1.5, round=9), _message("server", "a", 2, 3)]
@@ -124,6 +137,9 @@ def test_the_graph_explains_when_everything_begins_and_the_critical_path_has_no_
     nodes = graph(record.messages, record.computes, record.rounds)
     assert len(nodes) >= len(record.messages) + len(record.computes)
     assert [node for node in nodes if node.clock_s > 0] == [], "nothing begins by the clock"
+    for each in slacks(outcome).values():  # every round waits for its devices, but for the receipts of their data
+        ways = (each.compute_factor, each.uplink_factor, 1.0 if algorithm == "centralized" else each.downlink_factor)
+        assert math.inf not in ways, each.device
     parts = {"device compute": "compute_factor", "uplink": "uplink_factor", "downlink": "downlink_factor"}
     found = slacks(outcome)
     for part, field in parts.items():
