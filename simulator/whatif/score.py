@@ -94,7 +94,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         f"{result['name']}: {result['model']} {with_what}, {how}, {result['samples']} prompts, "
         f"{result['references']} references"
     )
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
+    console.print(title, style="bold", highlight=False, markup=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
     for metric in result["metrics"]:
         table.add_column(NAMES[metric], justify="right", no_wrap=True)
     digits = {name: 2 if name.endswith("percent") else 4 for name in result["metrics"]}
