@@ -51,6 +51,12 @@ def show(console: Console, shown: Shown) -> None:
         console.print(reached_table(shown.goals, shown.reached, _width(console)))
     for reason, count in _reasons(shown.rows).items():
         console.print(wrapped("without", Text(f"{count} x {reason}", BAD)), width=_width(console))
+    times_only = sum(
+        row["status"] == "done" and row["reason"] is not None and row["way"] == "timing-only" for row in shown.rows
+    )
+    if times_only:
+        text = f"{times_only:,} x times only: no tape fits what is trained (reason in study.csv); --train trains it"
+        console.print(wrapped("without", Text(text, LABEL)), width=_width(console))
     if shown.variants:
         text = "mean ± half of the 95 % t interval; differences from the first line are paired by seed"
         console.print(wrapped("seeds", Text(text, LABEL)), width=_width(console))

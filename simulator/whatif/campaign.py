@@ -16,6 +16,7 @@ from simulator.whatif.cells import RETIMED, TIMING_ONLY, TRAINED, Failure, Outco
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.workers import Executor
 
+NO_TAPE: Final = "it trains something else than the tape"
 MOST_TAPES: Final = 3  # from which cells of one training are re-timed; who fits none of them is trained
 
 
@@ -62,10 +63,12 @@ class Campaign:
         self._folder, self._means, self._watcher = folder, means, watcher
         self._count: Counter[str] = Counter()
         self._stopped: dict[str, str] = {}  # why a replay stopped
+        self._wanted: set[str] = set()  # whose losses are asked for
 
     def do(self, plans: Sequence[Plan]) -> dict[str, Outcome]:
         """Every plan's outcome by its key; what the folder holds is not done again."""
         self._count = Counter(plan.key for plan in plans)
+        self._wanted = {plan.key for plan in plans if plan.training is not None}
         missing: list[Plan] = []
         for plan in {plan.key: plan for plan in plans}.values():
             held = self._folder.held(plan.key, trained=plan.training is not None)
@@ -142,7 +145,10 @@ class Campaign:
     def _settle(self, key: str, outcome: Outcome) -> None:
         """Keep an outcome."""
         if isinstance(outcome, Result):
-            outcome = replace(outcome, note=self._stopped.get(key), tape=None)
+            note = self._stopped.get(key)
+            if note is None and outcome.way == TIMING_ONLY and key in self._wanted:
+                note = NO_TAPE
+            outcome = replace(outcome, note=note, tape=None)
             self._folder.keep(key, outcome)
         self.outcomes[key] = outcome
         self._watcher.step(cells=self._count[key], failed=isinstance(outcome, Failure))

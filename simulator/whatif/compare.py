@@ -48,7 +48,7 @@ def compare(paths: Sequence[Path], *, png: Path | None = None, quiet: bool = Fal
     runs = [_read(path, label) for path, label in zip(paths, _labels(paths), strict=True)]
     curves = [Curve({"run": run.label}, found) for run in runs if (found := taken(run.curve))]
     target = common_target(run.curve for run in runs)
-    levels = goals(curves, target) if curves else []
+    levels = goals(curves, target)
     apart = differences(runs)
     if png is not None:
         png.write_bytes(_picture(runs, target))

@@ -43,9 +43,11 @@ def common_target(curves: Iterable[Sequence[Moment]]) -> float | None:
 def goals(curves: Sequence[Curve], target: float | None) -> list[float]:
     """Perplexities by which to compare, the highest first.
 
-    They are parts of the highest before training, as far as anybody came down to them, and the target.
+    They are parts of the highest before training, as far as anybody came down to them, and the target. None for none.
     """
-    before = max((curve.moments[0].perplexity or 0.0 for curve in curves), default=0.0)
+    if not curves:
+        return []
+    before = max(curve.moments[0].perplexity or 0.0 for curve in curves)
     best = min((low for curve in curves if (low := lowest(curve.moments)) is not None), default=before)
     found = {share * before for share in SHARES if share * before >= best}
     return sorted(found | ({target} if target is not None else set()), reverse=True)

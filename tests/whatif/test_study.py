@@ -97,6 +97,19 @@ def test_a_study_that_cannot_be_meant_is_refused_with_one_sentence(capsys, optio
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_table_fits_the_terminal_and_says_how_numbers_were_had(capsys, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    vary = ("--vary", "network.access.lte.up=1,20Mbit/s", "--vary", "model.split=1,2", "--out", str(tmp_path / "s"))
+    code, out, _ = study(capsys, str(FOUR), *vary)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert any(line.startswith("best          network.access.lte.up 20 Mbit/s, model.split 1") for line in lines)
+    assert sum("timing-only" in line for line in lines) == 4
+    assert "perplexity" not in out  # nothing was trained
+
+
 def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, tmp_path):
     vary = ("--vary", "training.batch=1,4000", "--set", "training.rounds=1")
     code, out, _ = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "o"))
@@ -243,6 +256,8 @@ def test_the_target_is_what_every_trained_run_came_down_to_and_nothing_is_interp
     assert goals.reached(quick.curve, 25) == quick.curve[2]  # the first at or below, not where a line would cross
     assert goals.reached(slow.curve, 25) == slow.curve[3]
     assert goals.reached(slow.curve, 24) is None
+    assert goals.goals([], None) == []
+    assert goals.goals([goals.Curve({}, quick.curve), goals.Curve({}, slow.curve)], 25) == [75, 50, 25]
 
 
 def task_of(scenario: Scenario) -> Task:

@@ -68,6 +68,7 @@ def test_cells_that_a_tape_does_not_fit_have_their_times_only_unless_they_may_be
     vary = (str(tmp_path / "run"), "--vary", "lora.alpha=16,8", "--out", str(tmp_path / "s"), "--json")
     first, second = json.loads(study(capsys, *vary)[1])["cells"]
     assert (first["way"], second["way"], second["loss"]) == ("re-timed", "timing-only", None)
+    assert (first["reason"], second["reason"]) == (None, "it trains something else than the tape")
     first, second = json.loads(study(capsys, *vary, "--train")[1])["cells"]
     assert (first["way"], second["way"]) == ("re-timed", "trained")
     assert second["loss"] == world.run(load(FOUR, ["lora.alpha=8"])).summary["loss"]
