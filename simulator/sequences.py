@@ -53,6 +53,18 @@ class Passage:
         return dict(self.slots).get(key)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An example as token ids of some tokenizer: what comes first, separator included, and the text, end included."""
+
+    prompt: tuple[int, ...]
+    text: tuple[int, ...]
+    slots: tuple[tuple[str, str], ...] = ()
+
+    def value(self, key: str) -> None:
+        """Ids say nothing about what they mean."""
+
+
 def join(example: Example | Passage) -> tuple[str, str]:
     """``(prompt, reference)``: two strings that tokenize apart and together alike; append end-of-text after them.
 

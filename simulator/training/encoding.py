@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from simulator.sequences import join
+from simulator.sequences import Encoded, join
 from simulator.training.examples import Sample
 from simulator.training.groups import IGNORED, Sequences
 
@@ -63,16 +63,34 @@ class Texts:
 
 
 def tokenize(tokenizer: Tokenizer, end: int, examples: Sequence[Sample], labels: Literal["all", "reference"]) -> Texts:
-    """Prompt, reference and end-of-text of each example; ``labels: all`` also counts the prompt."""
+    """Prompt, reference and end-of-text of each example; ``labels: all`` also counts the prompt.
+
+    Raises ValueError for an example of token ids that end with another token, so of another tokenizer.
+    """
     found: list[tuple[NDArray[np.int32], int]] = []
     for start in range(0, len(examples), CHUNK):
-        pairs = [join(example) for example in examples[start : start + CHUNK]]
-        prompts = tokenizer.encode_batch([prompt for prompt, _ in pairs], add_special_tokens=False)
-        references = tokenizer.encode_batch([text for _, text in pairs], add_special_tokens=False)
-        for prompt, reference in zip(prompts, references, strict=True):
-            first = 0 if labels == "all" else max(len(prompt.ids) - 1, 0)
-            found.append((np.array([*prompt.ids, *reference.ids, end], dtype=np.int32), first))
+        for prompt, reference in _ids(tokenizer, end, examples[start : start + CHUNK]):
+            first = 0 if labels == "all" else max(len(prompt) - 1, 0)
+            found.append((np.array([*prompt, *reference, end], dtype=np.int32), first))
     return Texts.joined(found)
+
+
+def _ids(tokenizer: Tokenizer, end: int, examples: Sequence[Sample]) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Token ids of prompts and references, without the end; those that are written in ids already as they are."""
+    pairs = [join(example) for example in examples if not isinstance(example, Encoded)]
+    prompts = iter(tokenizer.encode_batch([prompt for prompt, _ in pairs], add_special_tokens=False))
+    references = iter(tokenizer.encode_batch([text for _, text in pairs], add_special_tokens=False))
+    known = tokenizer.get_vocab_size()
+    for example in examples:
+        if not isinstance(example, Encoded):
+            yield next(prompts).ids, next(references).ids
+            continue
+        if example.text[-1] != end or max(*example.prompt, *example.text) >= known:
+            raise ValueError(
+                f"the data hold token ids of another tokenizer: a text ends with {example.text[-1]}, but end-of-text "
+                f"of the model's {known} tokens is {end}; train the model they were made for, or take files of texts"
+            )
+        yield example.prompt, example.text[:-1]
 
 
 def padded(texts: Texts, tokens: int, end: int) -> Sequences:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from simulator.scenario.words import unknown
-from simulator.sequences import Example, Passage, parse
+from simulator.sequences import Encoded, Example, Passage, parse
 from simulator.training.files import listing, part_of, read_text
 from simulator.training.plan import Fields
 
-Sample = Example | Passage
+Sample = Example | Passage | Encoded
 
 T = TypeVar("T")
 
@@ -51,10 +51,11 @@ def find(path: Path, part: str) -> Path:
     return found
 
 
-def read(path: Path) -> list[Example]:
+def read(path: Path) -> list[Example | Encoded]:
     """All E2E examples of a file: lines ``slots||text``, a CSV with columns mr and ref, or JSON lines as in `PAIRS`.
 
     Slot names are brought to one spelling (eatType and Type become type, priceRange price, familyFriendly family).
+    JSON lines may also hold token ids, as SplitLoRA's and LoRA's code encodes its files.
     """
     if ".csv" in path.suffixes[-2:]:
         return _some(path, _csv(path))
@@ -124,7 +125,14 @@ def _csv(path: Path) -> Iterator[Example]:
         yield _from_meaning(row["mr"] or "", row["ref"] or "", f"{path}:{rows.line_num}")
 
 
-def _json_pairs(path: Path) -> Iterator[Example]:
+def _ids(values: list[object], where: str) -> tuple[int, ...]:
+    ids = tuple(value for value in values if isinstance(value, int) and value >= 0)
+    if not ids or len(ids) < len(values):
+        raise ValueError(f"{where}: a list of token ids must have whole numbers >= 0, got {str(values)[:60]}")
+    return ids
+
+
+def _json_pairs(path: Path) -> Iterator[Example | Encoded]:
     for number, entry in _objects(path):
         where = f"{path}:{number}"
         keys = next((pair for pair in PAIRS if set(pair) <= set(entry)), None)
@@ -132,14 +140,11 @@ def _json_pairs(path: Path) -> Iterator[Example]:
             wanted = ", or ".join(f"{first} and {second}" for first, second in PAIRS)
             raise ValueError(f"{where}: a line of E2E needs the fields {wanted}; got {', '.join(entry) or 'none'}")
         meaning, text = (entry[key] for key in keys)
-        if isinstance(meaning, list):
-            raise ValueError(
-                f"{where}: {keys[0]} is a list of token ids of some tokenizer; take the file of texts that these were "
-                f"made from (called *_formatted.jsonl in SplitLoRA's and LoRA's code)"
-            )
-        if not isinstance(meaning, str) or not isinstance(text, str):
-            raise ValueError(f"{where}: {keys[0]} and {keys[1]} must be texts")
-        if keys[0] == "context":
+        if isinstance(meaning, list) and isinstance(text, list):
+            yield Encoded(_ids(meaning, where), _ids(text, where))
+        elif not isinstance(meaning, str) or not isinstance(text, str):
+            raise ValueError(f"{where}: {keys[0]} and {keys[1]} must both be texts, or both lists of token ids")
+        elif keys[0] == "context":
             yield _spelled(_parsed(f"{meaning}||{text}", where))
         else:
             yield _from_meaning(meaning, text, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.numerics import Lengths
 from simulator.scenario import Scenario
+from simulator.sequences import END_OF_TEXT
 
 
 def lengths_of(scenario: Scenario, devices: int) -> Lengths:
@@ -18,4 +19,5 @@ def lengths_of(scenario: Scenario, devices: int) -> Lengths:
     from simulator.training.tokens import tokenizer_of  # noqa: PLC0415
 
     tokenizer = tokenizer_of(scenario.model.name, scenario.model.tokenizer)
-    return data_of(scenario, tokenizer, end=0, devices=devices).tokens  # whichever token ends a text: it is one
+    end = tokenizer.token_to_id(END_OF_TEXT) or 0  # whichever token ends a text: it is one
+    return data_of(scenario, tokenizer, end=end, devices=devices).tokens

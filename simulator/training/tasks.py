@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from simulator.sequences import join
+from simulator.sequences import Encoded, join
 from simulator.training.plan import DataPlan
 from simulator.training.sources import Source, held_out, reader, sources
 
@@ -36,6 +36,8 @@ def tasks(plan: DataPlan, seed: int, most: int, path: Path | None = None) -> lis
         source = sources(plan, seed)[1]
     found: dict[str, list[str]] = {}
     for example in islice(source.examples, most if source.size is None else source.size):
+        if isinstance(example, Encoded):
+            raise ValueError(f"{source.name} holds token ids, but text metrics compare texts; name a file of texts")
         prompt, reference = join(example)
         if not prompt:
             raise ValueError(

@@ -64,7 +64,9 @@ def score(run: Path, request: Request, *, quiet: bool = False) -> dict[str, Any]
     scenario = _scenario(run, learned=not request.base)
     wanted = tasks(plan_of(scenario), scenario.seed, request.samples, request.data)
     texts = _written(scenario, None if request.base else run / ADAPTER, wanted, request, quiet=quiet)
-    found, left_out = scores(texts, [task.references for task in wanted])
+    console = Console(stderr=True, quiet=quiet)
+    with console.status("scoring; METEOR's program reads its tables for some seconds"):
+        found, left_out = scores(texts, [task.references for task in wanted])
     name = f"texts-{'base-' if request.base else ''}{request.decode}.jsonl"
     rows = [
         {"prompt": task.prompt, "text": text, "references": task.references}

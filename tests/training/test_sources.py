@@ -93,7 +93,11 @@ def test_the_official_examples_are_the_same_from_json_lines_as_from_their_csv(tm
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lines({"context": [3672, 1058], "completion": [1318]}), r"train\.jsonl:1: context is a list of token ids"),
+        (lines({"context": [1, "a"], "completion": [1318]}), r"train\.jsonl:1: a list of token ids must have whole"),
+        (
+            lines({"context": [1, 2], "completion": "x"}),
+            r":1: context and completion must both be texts, or",
+        ),
         (lines({"context": LORA, "completion": TEXT}, {"a": "b"}), r":2: .* needs the fields context and completion"),
         ("{nonsense}\n", r":1: not JSON"),
         ("[1, 2]\n", r":1: a line must be a JSON object, got \[1, 2\]"),
@@ -105,6 +109,31 @@ def test_json_lines_that_are_no_e2e_are_refused_with_their_line(tmp_path, conten
     (tmp_path / "train.jsonl").write_text(content)
     with pytest.raises(ValueError, match=reason):
         read(tmp_path / "train.jsonl")
+
+
+def write_ids(path: Path, tokenizer, rows: int, *, end: int) -> None:
+    """As the published code does: each half tokenized, end-of-text behind both."""
+    halves = [tokenizer.encode(half, add_special_tokens=False).ids for half in (LORA, f" {TEXT}")]
+    path.write_text(lines(*[{"context": [*halves[0], end], "completion": [*halves[1], end]}] * rows))
+
+
+def test_lines_of_token_ids_are_sequences_as_the_published_code_makes_them(tmp_path, tokenizer):
+    write_ids(tmp_path / "train.jsonl", tokenizer, 6, end=0)
+    write_ids(tmp_path / "valid.jsonl", tokenizer, 2, end=0)
+    data = TrainingData(plan(source="e2e", path=tmp_path), tokenizer, end=0, devices=2, seed=1)
+    ids, labels = data.batch(0, 1).ids_RT[0], data.batch(0, 1).labels_RT[0]
+    halves = [tokenizer.encode(half, add_special_tokens=False).ids for half in (LORA, f" {TEXT}")]
+    whole = [*halves[0], 0, *halves[1], 0]
+    assert ids[: len(whole)].tolist() == whole
+    assert labels[labels != IGNORED].tolist() == [*halves[1], 0]
+    assert labels[len(halves[0])] == halves[1][0]  # predicted from the separator
+
+
+def test_token_ids_of_another_tokenizer_are_refused(tmp_path, tokenizer):
+    for name in ("train.jsonl", "valid.jsonl"):
+        write_ids(tmp_path / name, tokenizer, 8, end=50256)
+    with pytest.raises(ValueError, match=r"ends with 50256, but end-of-text of the model's 1280 tokens is 0"):
+        TrainingData(plan(source="e2e", path=tmp_path), tokenizer, end=0, devices=2, seed=1)
 
 
 # plain text
