@@ -10,7 +10,7 @@ from setuptools import setup
 
 HOT = (
     "agenda", "airtime", "cubic", "flows", "forest", "levels", "network", "pools", "queues", "rates", "routes",
-    "sharing", "transfer",
+    "sharing", "tcp", "transfer",
 )  # fmt: skip
 
 extensions = []

@@ -168,7 +168,8 @@ class Flows:
             for flow in self._rates.due(now_s, now_s + slack_s(now_s)):
                 ended.append(flow.flow_id)
                 self._drop(flow)
-            self._change_capacities()
+            if self._changes:
+                self._change_capacities()
             if now_s >= to_s:  # more may happen at this instant: the rates are worked out when somebody asks
                 return ended
 

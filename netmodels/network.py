@@ -61,6 +61,7 @@ class Network:
         self._due: list[Transfer] = []  # whose window is to be looked at now
         self._done: list[Completion] = []
         self._now_s = 0.0
+        self._next_s: float | None = math.inf  # the next event; None if something has changed since it was worked out
 
     def __repr__(self) -> str:
         return f"<Network {len(self._links)} links, {len(self._transfers)} transfers>"
@@ -111,6 +112,7 @@ class Network:
             transfer.lossy_bits = 8 * self._model.wire_bytes(size_bytes - free_bytes)
             transfer.lossy_cap_bps = self._model.wire_bytes(self._model.loss_rate_bps(rtt_s, loss))
         self._transfers[flow_id] = transfer
+        self._next_s = None
         if self._model.congestion:
             self._manage(transfer, ack_route or ())
         begin_s = self._connect(now_s, transfer, connection) + transfer.ahead_s
@@ -122,6 +124,7 @@ class Network:
         if transfer is None:
             raise ValueError(f"no transfer {flow_id!r} is under way")
         in_core = 0.0
+        self._next_s = None
         if flow_id in self._core:
             in_core = self._core.remove(now_s, flow_id)
             self._remember(now_s, transfer)
@@ -132,8 +135,10 @@ class Network:
 
     def next_event_s(self) -> float:
         """When to call `advance` next; infinity if nothing will ever happen (a link of no capacity stays so)."""
-        next_s, core_s = self._agenda.next_s(), self._core.next_event_s()
-        return next_s if next_s < core_s else core_s
+        next_s = self._next_s
+        if next_s is None:
+            next_s = self._next_s = min(self._agenda.next_s(), self._core.next_event_s())
+        return next_s
 
     def advance(self, now_s: float) -> list[Completion]:
         """Play everything up to ``now_s``; return the transfers whose last bit has left, in order of time.
@@ -145,6 +150,7 @@ class Network:
         until_s = now_s + slack_s(now_s)
         core, agenda = self._core, self._agenda
         while (when_s := self.next_event_s()) <= until_s:
+            self._next_s = None
             when_s = min(when_s, now_s)
             for flow_id in core.advance(when_s):
                 self._drained(when_s, self._transfers[flow_id])
