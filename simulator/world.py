@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -147,7 +149,8 @@ def run(
     numerics, weights = (untrained if timing_only else learner)(scenario, everybody, record.phase)
     job, routes = _job(scenario, everybody, presence, numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
-    with mistakes_told(scenario):
+    trains = learner is trained and not timing_only
+    with mistakes_told(scenario), nullcontext() if trains else _few_collections():
         clock.run(_train(train, job), horizon_s=scenario.horizon)
     if job.rounds.over < scenario.training.rounds:
         raise RunFailed(f"{scenario.algorithm} returned after round {job.rounds.over} of {scenario.training.rounds}")
@@ -160,6 +163,20 @@ def run(
     of_each = everybody if scenario.training.export == "clients" else []
     own = ((member.name, job.numerics.export(member.index)) for member in of_each)  # one after another: they are many
     return Outcome(record, summary, meter.rows(), job.numerics.export(), own)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for lost cycles of objects after every 50,000 new ones: rows, timers and messages leave none.
+
+    With its 700 a simulation alone takes 7 % more time. Not for training: there a cycle may hold tensors.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def trained_splits(scenario: Scenario, everybody: fleet.Fleet) -> list[int]:
