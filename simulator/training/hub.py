@@ -52,17 +52,25 @@ def missing(folder: Path, wanted: tuple[str, ...]) -> str | None:
     return None
 
 
+def unreachable() -> str | None:
+    """Why the hub does not answer; None where it does."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PROBE_S)
+    except Exception as error:  # the client's many kinds of "no network", and of "offline on purpose"
+        return _first_line(error)
+    return None
+
+
 def _downloaded(name: str, wanted: tuple[str, ...], gap: str, key: str) -> Path:
     patterns = [*wanted, *(["*.safetensors", SHARDS] if WEIGHTS in wanted else [])]
     needed = (CONFIG, WEIGHTS, TOKENIZER) if key == "model.name" else wanted
     advice = f"copy {', '.join(needed)} into a folder and set {key} to it, or use model.name mini"
-    try:
-        get_session().head(constants.ENDPOINT, timeout=PROBE_S)
-    except Exception as error:  # the client's many kinds of "no network", and of "offline on purpose"
+    silent = unreachable()
+    if silent:
         raise ValueError(
             f"{gap} is neither in a folder of that name nor in the local cache, and the hub at {constants.ENDPOINT} "
-            f"cannot be reached ({_first_line(error)}); {advice}"
-        ) from error
+            f"cannot be reached ({silent}); {advice}"
+        )
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns, etag_timeout=PROBE_S))
     except Exception as error:  # unknown, gated, a broken download: the client's own words say which

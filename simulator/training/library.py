@@ -83,4 +83,15 @@ def _loaded(datasets: Any, dataset: str, config: str | None) -> Any:  # noqa: AN
         if loader is None:
             raise ValueError(f"a file must end in {', '.join(FORMATS)}")
         return datasets.load_dataset(loader, data_files=dataset)
-    return datasets.load_dataset(dataset, config)
+    from simulator.training import hub  # noqa: PLC0415 -- its client takes long to import
+
+    silent = None if path.is_dir() else hub.unreachable()
+    if silent is None:
+        return datasets.load_dataset(dataset, config)
+    online, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, True  # what is in the cache, at once
+    try:
+        return datasets.load_dataset(dataset, config)
+    except Exception as error:
+        raise ValueError(f"it is not in the local cache, and the hub cannot be reached ({silent})") from error
+    finally:
+        datasets.config.HF_HUB_OFFLINE = online

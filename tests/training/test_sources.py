@@ -14,6 +14,7 @@ import pytest
 
 from simulator.scenario import ScenarioError, load, loads
 from simulator.sequences import Passage, join
+from simulator.training import hub
 from simulator.training.counts import counts_of
 from simulator.training.data import TrainingData
 from simulator.training.examples import read, read_jsonl, read_text_file
@@ -324,9 +325,11 @@ def test_a_saved_dataset_and_a_single_file_are_loaded_too(tmp_path, tokenizer, l
 
 
 def test_a_dataset_that_cannot_be_had_is_refused_in_one_sentence(tmp_path, library, monkeypatch):
-    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "unreachable", lambda: "no network here")
     absent = plan(source="datasets", dataset=str(tmp_path / "nothing"))
-    with pytest.raises(ValueError, match=r"data\.dataset: '.*nothing' cannot be loaded: ") as caught:
+    with pytest.raises(
+        ValueError, match=r"'.*nothing' cannot be loaded: it is not in the .* \(no network here\)"
+    ) as caught:
         TrainingData(absent, None, end=0, devices=2, seed=1)
     assert "\n" not in str(caught.value)
 
