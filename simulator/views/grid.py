@@ -55,6 +55,7 @@ class Progress:
         """So many cells are known already."""
         self.done += cells
         self.cached += cells
+        self._show(at_once=self.done == self.total)
 
     def step(self, *, cells: int = 1, failed: bool = False) -> None:
         """So many cells are done, all with one piece of work."""

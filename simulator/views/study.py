@@ -130,7 +130,7 @@ def _heads(numbers: Sequence[str], *, variants: bool) -> list[str]:
     for name in numbers:
         found.append(_HEADS[name].replace(" to ", " to\n"))
         if variants and name in _COMPARED:
-            found.append("less the\nfirst")
+            found.append("minus the\nfirst")
     return found
 
 
@@ -165,5 +165,6 @@ def _reasons(rows: Sequence[Row]) -> dict[str, int]:
 
 def short(name: str, others: Sequence[str]) -> str:
     """The end of a key path that tells it from the others: "lte.up" for network.access.lte.up."""
-    end = ".".join(name.split(".")[-2:])
+    parts = name.split(".")
+    end = ".".join(parts[-3 if len(parts) > 2 and parts[-2].isdigit() else -2 :])
     return name if any(each != name and each.endswith(end) for each in others) else end

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,9 +31,10 @@ class StudyFolder:
 
     path: Path
     lock: int | None = None
+    version: str = ""  # of the program: tapes of another one are not read
 
     @classmethod
-    def open(cls, path: Path) -> StudyFolder:
+    def open(cls, path: Path, version: str = "") -> StudyFolder:
         """Make the folder, or open that of a study that was begun.
 
         Raises ValueError if it holds anything else, or another process works in it.
@@ -44,7 +46,7 @@ class StudyFolder:
             if held and LOCK not in held:
                 raise ValueError(f"{path} is no study's folder (it holds {held[0]!r}); name another one with --out")
             (path / CELLS).mkdir(parents=True, exist_ok=True)
-            return cls(path, _locked(path))
+            return cls(path, _locked(path), sha256(version.encode()).hexdigest()[:8])
 
     def close(self) -> None:
         """Let others in."""
@@ -72,12 +74,13 @@ class StudyFolder:
         """Write the tape that a cell has recorded under the key of what it trained; returns the file."""
         with reported(self.path / TAPES):
             (self.path / TAPES).mkdir(exist_ok=True)
-        self.write(f"{TAPES}/{training}.{key}", tape)
-        return str(self.path / TAPES / f"{training}.{key}")
+        name = f"{training}.{self.version}.{key}"
+        self.write(f"{TAPES}/{name}", tape)
+        return str(self.path / TAPES / name)
 
     def tapes(self, training: str) -> list[str]:
         """The tapes of that training, the oldest first."""
-        found = (self.path / TAPES).glob(f"{training}.*")
+        found = (self.path / TAPES).glob(f"{training}.{self.version}.*")
         return [str(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
     def clear(self, names: Iterable[str]) -> None:

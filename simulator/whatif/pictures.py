@@ -45,8 +45,8 @@ def pictures(
     if len(rows) > 1:
         yield from _pareto(varied, rows, title)
     if curves:
-        shown = quickest(axes, curves, target)
-        few = f", the quickest {len(shown)} of {len(curves) // seeds}" if len(shown) < len(curves) // seeds else ""
+        shown = told_apart(axes, curves, target)
+        few = f", {len(shown)} of {len(curves) // seeds}" if len(shown) < len(curves) // seeds else ""
         yield FELL, perplexity(shown, f"{title}{few}", target)
 
 
@@ -117,10 +117,10 @@ def _pareto(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> Iterable[t
             yield file, charts.scatter(TIME, scale, series, front, title=f"Time and {scale.title}: {title}")
 
 
-def quickest(axes: Sequence[Axis], curves: Sequence[Curve], target: float | None) -> dict[str, Curve]:
+def told_apart(axes: Sequence[Axis], curves: Sequence[Curve], target: float | None) -> dict[str, Curve]:
     """Curves of the first seed by name, as many as can be told apart.
 
-    Of more: of each algorithm, variant, ... the one that is quickest to the target, or the quickest of all.
+    Of more: of each algorithm, variant, ... the one that is quickest to the target; without such, evenly over all.
     """
     varied = _varied(axes)
     named: dict[str, Curve] = {}
@@ -131,8 +131,10 @@ def quickest(axes: Sequence[Axis], curves: Sequence[Curve], target: float | None
     kinds = [axis for axis in varied if not _numeric(axis)]
     first: dict[str, str] = {}
     for label in sorted(named, key=lambda label: _when(named[label], target)):
-        first.setdefault(_name(named[label], kinds) if kinds else label, label)
-    chosen = list(first.values())[: charts.MOST_SERIES]
+        first.setdefault(_name(named[label], kinds), label)
+    labels, last = list(named), charts.MOST_SERIES - 1
+    spread = [labels[place * (len(labels) - 1) // last] for place in range(charts.MOST_SERIES)]
+    chosen = list(first.values())[: charts.MOST_SERIES] if kinds else spread
     return {label: curve for label, curve in named.items() if label in chosen}
 
 

@@ -16,7 +16,7 @@ from simulator.whatif.cells import Failure, Outcome, Result
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.goals import Curve, common_target, goals, reached, taken
 from simulator.whatif.grid import SEED
-from simulator.whatif.pictures import FILES, pictures, quickest
+from simulator.whatif.pictures import FILES, pictures, told_apart
 from simulator.whatif.request import Asked
 
 MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
@@ -61,7 +61,7 @@ def report(
         folder.write(file, png)
     name, best = table.best(variants or rows) or ("virtual_s", {})
     if console is not None:
-        chosen = quickest(asked.grid.axes, curves, target)
+        chosen = told_apart(asked.grid.axes, curves, target)
         levels = goals(curves, target)
         when = {label: [_when(curve, goal) for goal in levels] for label, curve in chosen.items()}
         shown = Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)

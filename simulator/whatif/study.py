@@ -70,7 +70,7 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     wanted = train or asked.tape is not None
     plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
     root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
-    folder = StudyFolder.open(options.out or root)
+    folder = StudyFolder.open(options.out or root, version)
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
     console = Console()
     try:
