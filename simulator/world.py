@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -149,7 +150,7 @@ def run(
     numerics, weights = (untrained if timing_only else learner)(scenario, everybody, record.phase)
     job, routes = _job(scenario, everybody, presence, numerics, weights, record)
     job.rounds.begin(len(everybody), dropped=left_out)
-    trains = learner is trained and not timing_only
+    trains = "torch" in sys.modules  # a learner that records has loaded it too
     with mistakes_told(scenario), nullcontext() if trains else _few_collections():
         clock.run(_train(train, job), horizon_s=scenario.horizon)
     if job.rounds.over < scenario.training.rounds:
