@@ -13,7 +13,7 @@ Not taken over from the paper: that devices and server work in a pipeline.
 
 import asyncio
 
-from simulator.algorithms.splitlora import costs
+from simulator.algorithms.splitlora import batches
 from simulator.messages import frame_bytes
 
 GO_ON_BYTES = frame_bytes("control", {})
@@ -23,8 +23,8 @@ async def device(me, job, first):
     """One phone, from the round in which it joins: a1 and a2."""
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
-        await me.compute("client forward", round, me.costs.client_forward)  # a1
-        await me.send(job.server.name, "activations", round, me.costs.activation_bytes, ticket)  # a2
+        await me.compute("client forward", round, me.costs_of(ticket).client_forward)  # a1
+        await me.send(job.server.name, "activations", round, me.costs_of(ticket).activation_bytes, ticket)  # a2
         await me.receive("control")  # a4
 
 
@@ -34,7 +34,7 @@ async def server(me, job):
         for round in job.rounds.schedule:
             uploads = await job.attendance.gather(me, "activations", round)
             if uploads:
-                await me.step(round, costs(job, [upload.payload.device for upload in uploads]))  # a3
+                await me.step(round, batches(job, [upload.payload for upload in uploads]))  # a3
             uploads = job.attendance.still_there(round, uploads)
             if uploads:
                 job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))

@@ -117,3 +117,10 @@ def test_packed_sequences_have_hardly_any_padding():
     rows = [packed.batch(device, round).labels_RT for device in range(4) for round in range(1, 20)]
     empty = sum((row == IGNORED).sum() for row in rows) / sum(row.size for row in rows)
     assert empty < 0.05  # the ends of examples, and of each device's last window
+
+
+def test_an_algorithm_of_ones_own_is_charged_by_the_batch_too():
+    file = ROOT / "scenarios" / "extending" / "frozen.yaml"
+    changes = ["training.rounds=1", "data.samples_per_device=8"]
+    fixed, longest = (world.run(load(file, [*changes, *more]), timing_only=True) for more in ([], [LONGEST]))
+    assert longest.summary["bytes_up"] < fixed.summary["bytes_up"]
