@@ -144,7 +144,7 @@ class Record:
 
     def message(self, row: MessageRow) -> None:
         """Note a message; bytes are counted when delivered."""
-        priced = MessageRow(*row[:-1], self.meter.message(row)) if self.meter else row
+        priced = MessageRow._make((*row[:-1], self.meter.message(row))) if self.meter else row
         self.messages.append(priced)
         if row.outcome == "delivered":
             self.bytes_by_kind[row.kind] += row.size_bytes
@@ -162,7 +162,7 @@ class Record:
 
     def compute(self, row: ComputeRow) -> None:
         """Note a computation."""
-        priced = ComputeRow(*row[:-1], self.meter.compute(row)) if self.meter else row
+        priced = ComputeRow._make((*row[:-1], self.meter.compute(row))) if self.meter else row
         self.computes.append(priced)
         times = f"{_bits(row.start_s)}|{_bits(row.end_s)}"
         self._note(f"c|{row.actor}|{row.round}|{row.what}|{_bits(row.flops)}|{times}")
