@@ -127,6 +127,8 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
+    if result["failed"]:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

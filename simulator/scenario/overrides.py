@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from simulator.scenario.errors import KeyPath, Problem, ScenarioError
@@ -42,10 +43,17 @@ def _apply(root: Node, said: str | Setting, problems: list[Problem]) -> Node:
     if not equals:
         raise ScenarioError([where.problem((), "must be key.path=value")])
     path = _path(key.strip(), where)
-    value, found = parse(text, where.file, numbered=False)
+    value, found = _value(text, where.file)
     problems.extend(found)
     value = Scalar(where, value.text, value.plain) if isinstance(value, Scalar) else value
     return _replaced(root, path, value, where)
+
+
+@lru_cache(maxsize=4096)
+def _value(text: str, file: str) -> tuple[Node, tuple[Problem, ...]]:
+    """A value as a tree, and what is wrong with it; a study says the same one in many cells."""
+    node, problems = parse(text, file, numbered=False)
+    return node, tuple(problems)
 
 
 def _path(key: str, where: Where) -> KeyPath:

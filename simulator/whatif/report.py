@@ -59,6 +59,7 @@ def report(
     note = _models(asked) if curves else ""
     for file, png in pictures(f"{asked.base.name}{note}", asked.grid.axes, rows, curves, target):
         folder.write(file, png)
+    failed = sum(row["status"] == "failed" for row in rows)
     name, best = table.best(variants or rows) or ("virtual_s", {})
     if console is not None:
         chosen = told_apart(asked.grid.axes, curves, target)
@@ -66,7 +67,14 @@ def report(
         when = {label: [_when(curve, goal) for goal in levels] for label, curve in chosen.items()}
         shown = Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)
         show(console, shown)
-    return {"cells": numbered, "variants": variants, "best_by": name, "best": best, "folder": str(folder.path)}
+    return {
+        "cells": numbered,
+        "variants": variants,
+        "best_by": name,
+        "best": best,
+        "folder": str(folder.path),
+        "failed": failed,
+    }
 
 
 def _models(asked: Asked) -> str:

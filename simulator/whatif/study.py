@@ -31,6 +31,7 @@ from simulator.whatif.workers import Local, cores
 
 MOST_CELLS: Final = 10_000  # without --yes
 ROOT: Final = Path("studies")
+MANY: Final = 1_000  # to check them takes a second
 PLACES: Final = ("local", "ray")
 MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
 
@@ -63,6 +64,9 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     asked = read(path, vary_texts=options.vary, changes=options.changes, seeds=options.seeds)
     if not options.any_size:
         refuse_large(asked.grid, MOST_CELLS)
+    console = Console()
+    if len(asked.grid) > MANY and not options.quiet:
+        console.print(f"checking {len(asked.grid):,} cells")
     stamp = manifest(seed=asked.base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
     version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
     scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
@@ -72,7 +76,6 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root, version)
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
-    console = Console()
     try:
         progress = Progress(console, len(plans), silent=options.quiet)
         with _means(asked, options, train=train) as means, progress:

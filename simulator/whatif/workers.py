@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -88,11 +89,20 @@ class _Worker(NamedTuple):
 def _serve(line: connection.Connection, threads: int) -> None:
     """A worker's life: compute what comes until the line is closed. Ctrl-C is the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
     with suppress(EOFError, OSError):
         while True:
             line.send(work(line.recv()))
     sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    """A study that is killed takes its workers with it, in the middle of whatever they compute."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "workers are started by a study"
+    parent.join()
+    os._exit(1)
 
 
 def _death(process: BaseProcess) -> str:

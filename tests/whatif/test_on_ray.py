@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 import threading
 import time
 from pathlib import Path
@@ -20,10 +21,20 @@ from simulator.whatif.on_ray import OnRay, connected
 ROOT = Path(__file__).parents[2]
 FOUR = ROOT / "scenarios" / "four_phones.yaml"
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'splitwire[ray]'")
+
+def test_without_ray_it_is_said_what_to_install(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    command = ["study", str(FOUR), "--vary", "model.split=1,2", "--on", "ray", "--out", str(tmp_path / "s")]
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err == "splitwire: --on ray needs Ray: pip install 'splitwire[ray]'\n"
 
 
-def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
+def with_ray():
+    return pytest.importorskip("ray", reason="Ray is not installed: pip install 'splitwire[ray]'")
+
+
+def test_an_address_where_nobody_answers_is_told_at_once():
+    with_ray()
     with pytest.raises(RunFailed, match=r"^no Ray cluster answers at 127\.0\.0\.1:9: Connection refused$"):
         connected("127.0.0.1:9", None).__enter__()
     with pytest.raises(ValueError, match=r"^--address must be HOST:PORT, ray://HOST:PORT or auto, got 'cluster'$"):
@@ -32,6 +43,7 @@ def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_study_on_ray_is_the_study_on_this_machine(capsys, tmp_path):
+    with_ray()
     options = ["study", str(FOUR), "--vary", "network.access.lte.up=1,20Mbit/s", "--train", "--jobs", "2", "--json"]
     assert cli.main([*options, "--on", "ray", "--out", str(tmp_path / "ray")]) == 0
     far = json.loads(capsys.readouterr().out)
@@ -44,6 +56,7 @@ def test_a_study_on_ray_is_the_study_on_this_machine(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_the_cell_of_a_ray_worker_that_is_killed_is_done_again():
+    with_ray()
     psutil = pytest.importorskip("psutil")
     changes = [["training.rounds=2"], *([f"training.rounds={rounds}"] for rounds in (3000, 3001, 5))]
     tasks = [

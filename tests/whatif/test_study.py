@@ -260,6 +260,18 @@ def test_the_target_is_what_every_trained_run_came_down_to_and_nothing_is_interp
     assert goals.goals([goals.Curve({}, quick.curve), goals.Curve({}, slow.curve)], 25) == [75, 50, 25]
 
 
+def test_a_cell_that_fails_is_told_with_its_reason_and_the_exit_code_is_1(capsys, tmp_path):
+    vary = ("--vary", "horizon=1 s,1 d", "--out", str(tmp_path / "s"))
+    code, out, _ = study(capsys, str(FOUR), *vary)
+    assert code == 1
+    assert "without       1 x failed: " in out
+    rows = list(csv.DictReader((tmp_path / "s" / "study.csv").open()))
+    assert [row["status"] for row in rows] == ["failed", "done"]
+    code, _, err = study(capsys, str(FOUR), "--vary", "horizon=1 s,2 s", "--out", str(tmp_path / "none"))
+    assert code == 1
+    assert err.startswith("splitwire: no cell of the study has numbers; the first: ")
+
+
 def task_of(scenario: Scenario) -> Task:
     return Task(content_key(scenario, "1"), TIMING_ONLY, pickle.dumps(scenario))
 
@@ -281,10 +293,9 @@ def test_a_worker_that_is_killed_loses_its_own_cell_only():
     assert all(isinstance(outcome, Result) for outcome in outcomes.values())
 
 
-def begun(folder: Path, seeds: int) -> subprocess.Popen[str]:
+def begun(folder: Path, *options: str) -> subprocess.Popen[str]:
     """A study in a process of its own, in the middle: at least two cells are done."""
-    command = [sys.executable, str(ROOT / "cli.py"), "study", str(FOUR), "--set", "training.rounds=60"]
-    command += ["--seeds", f"1..{seeds}", "--jobs", "1", "--out", str(folder)]
+    command = [sys.executable, str(ROOT / "cli.py"), "study", str(FOUR), *options, "--jobs", "1", "--out", str(folder)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -294,10 +305,29 @@ def begun(folder: Path, seeds: int) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_study_that_was_killed_goes_on_with_what_is_missing(capsys, tmp_path):
-    process = begun(tmp_path / "killed", seeds=8)
+def wait_until_gone(group: int) -> None:
+    """Fails if a process of the group, a worker of the killed study, lives on."""
+    for _ in range(500):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    raise AssertionError("a worker has outlived its study")
+
+
+def test_the_workers_of_a_killed_study_end_with_it_in_the_middle_of_their_cells(tmp_path):
+    process = begun(tmp_path / "s", "--vary", "training.rounds=2,3,100000")  # the last one takes minutes
     process.kill()
     process.communicate()
+    wait_until_gone(process.pid)
+
+
+def test_a_study_that_was_killed_goes_on_with_what_is_missing(capsys, tmp_path):
+    process = begun(tmp_path / "killed", "--set", "training.rounds=60", "--seeds", "1..8")
+    process.kill()
+    process.communicate()
+    wait_until_gone(process.pid)
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.json")}
     assert 2 <= len(before) < 8
     options = (str(FOUR), "--set", "training.rounds=60", "--seeds", "1..8", "--json")
@@ -310,7 +340,7 @@ def test_a_study_that_was_killed_goes_on_with_what_is_missing(capsys, tmp_path):
 
 
 def test_ctrl_c_ends_a_study_with_130_and_says_how_to_go_on(tmp_path):
-    process = begun(tmp_path / "s", seeds=40)
+    process = begun(tmp_path / "s", "--set", "training.rounds=60", "--seeds", "1..40")
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
