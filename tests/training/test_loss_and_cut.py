@@ -45,7 +45,7 @@ def test_a_codec_sees_the_activations_that_a_device_would_have_sent(world):
 
     clients = engine._clients(engine.bank.params(scene.rows), scene.devices)
     cohort = Cohort((3, 3), 2, clients, engine._server())
-    engine.model.losses(engine._batch(batches, 1.0), cohort, upload=lambda x: sent.append(x) or x)
+    engine.model.losses(engine._batch(batches, [1.0] * len(batches)), cohort, upload=lambda x: sent.append(x) or x)
     for block in range(12):
         scene.whole.load(block, engine.bank.params(scene.rows)[0], engine.client_layout, 4) if block < 3 else None
     hidden = scene.whole.model(input_ids=torch.from_numpy(batches[0].ids_RT), output_hidden_states=True).hidden_states
