@@ -73,12 +73,13 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     train = asked.train if options.train is None else options.train
     wanted = train or asked.tape is not None
     plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
+    tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
     root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root, version)
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
     try:
         progress = Progress(console, len(plans), silent=options.quiet)
-        with _means(asked, options, train=train) as means, progress:
+        with _means(options, tapes, train=train) as means, progress:
             outcomes = Campaign(folder, means, progress).do(plans)
     except KeyboardInterrupt:
         done = sum(folder.held(plan.key, trained=plan.training is not None) is not None for plan in plans)
@@ -92,9 +93,8 @@ def study(path: Path, options: Options) -> dict[str, Any]:
 
 
 @contextmanager
-def _means(asked: Asked, options: Options, *, train: bool) -> Iterator[Means]:
+def _means(options: Options, tapes: Mapping[str, str], *, train: bool) -> Iterator[Means]:
     """Times are had on all cores at once, training one at a time on all of them, unless ``--jobs`` says otherwise."""
-    tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
     if options.on == "ray":
         with connected(options.address, options.jobs) as ray:
             yield Means(OnRay(ray, alone=False), OnRay(ray, alone=True), train, tapes)

@@ -82,6 +82,16 @@ def test_a_run_without_a_tape_is_refused(capsys, tmp_path):
     assert "holds no tape: nothing was trained; study its scenario instead" in err
 
 
+def test_a_damaged_tape_is_refused_before_anything_is_written(capsys, tmp_path):
+    assert cli.main(["run", str(FOUR), "--json", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    tape = tmp_path / "run" / "tape.msgpack"
+    tape.write_bytes(tape.read_bytes()[:-1] + b"x")
+    code, _, err = study(capsys, str(tmp_path / "run"), "--vary", "lora.rank=2,4", "--out", str(tmp_path / "s"))
+    assert (code, err) == (2, f"splitwire: {tape} is damaged: its hash is not that of its content\n")
+    assert not (tmp_path / "s").exists()
+
+
 class Recorded:
     """An executor that answers from a table, and notes what it was asked."""
 
