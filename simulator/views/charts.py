@@ -256,16 +256,14 @@ def _draw_lines(axes: Axes, x: Scale, y: Scale, series: Sequence[Series], *, ste
 def _set_scales(axes: Axes, x: Scale, y: Scale, xs: Sequence[float], ys: Sequence[float]) -> tuple[Unit, Unit]:
     """Name both axes and choose their scales; returns the units in which to draw."""
     units: list[Unit] = []
-    for scale, values, name, set_scale, set_ticks in (
-        (x, xs, axes.set_xlabel, axes.set_xscale, axes.set_xticks),
-        (y, ys, axes.set_ylabel, axes.set_yscale, axes.set_yticks),
+    for scale, values, name, set_scale in (
+        (x, xs, axes.set_xlabel, axes.set_xscale),
+        (y, ys, axes.set_ylabel, axes.set_yscale),
     ):
         unit = unit_for(values, scale.unit)
         units.append(unit)
         name(_titled(scale, unit))
-        if scale.ticks is not None:
-            set_ticks(range(len(scale.ticks)), scale.ticks)
-        elif scale.unit != "s" and min(values, default=0) > 0 and max(values) / min(values) >= LOG_FROM:
+        if scale.unit != "s" and min(values, default=0) > 0 and max(values) / min(values) >= LOG_FROM:
             set_scale("log")
     return units[0], units[1]
 

@@ -75,15 +75,13 @@ def _grouped(rows: Sequence[Row], axes: Sequence[Axis]) -> dict[str, list[Row]]:
 def _heat_map(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> bytes:
     wide, high = sorted(axes, key=_numeric, reverse=True)
     x, y = ([_label(axis, point) for point in range(len(axis.points))] for axis in (wide, high))
-    values = [[_mean(rows, {wide.name: column, high.name: row}, "virtual_s") for column in x] for row in y]
+    times: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        times.setdefault((row[wide.name], row[high.name]), []).append(row["virtual_s"])
+    values = [[fmean(times[column, line]) if (column, line) in times else None for column in x] for line in y]
     names = [axis.name for axis in axes]
     across, up = Scale(short(wide.name, names), ticks=x), Scale(short(high.name, names), ticks=y)
     return charts.heat_map(across, up, values, shown=TIME, title=f"Virtual time: {title}")
-
-
-def _mean(rows: Sequence[Row], columns: Mapping[str, str], number: str) -> float | None:
-    found = [row[number] for row in rows if all(row[name] == value for name, value in columns.items())]
-    return fmean(found) if found else None
 
 
 def _lines(over: Axis, groups: Mapping[str, Sequence[Row]], title: str) -> bytes:
