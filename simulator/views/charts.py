@@ -204,7 +204,8 @@ def _panels(title: str, count: int, *, width: float | None = None, height: float
         axes.tick_params(which="both", colors=PALE, labelsize=8, length=0)
         axes.xaxis.label.set_color(PALE)
         axes.yaxis.label.set_color(PALE)
-    panels[0].set_title(title, loc="left", fontsize=10, color=INK, pad=10)
+    escaped = title.replace("$", r"\$")  # to break lines matplotlib takes what is between two for a formula, see _png
+    panels[0].set_title(escaped, loc="left", fontsize=10, color=INK, pad=10, wrap=True)
     return figure, panels
 
 
@@ -337,11 +338,18 @@ def _legend(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def _png(figure: Figure) -> bytes:
-    """The picture; equal data give equal bytes."""
+    """The picture; equal data give equal bytes. Names are shown as they are: "$5" begins no formula."""
+    from matplotlib import rc_context  # noqa: PLC0415 -- see above
+    from matplotlib.text import Text  # noqa: PLC0415
+
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
                 _log_ticks(axis)
     data = io.BytesIO()
-    figure.savefig(data, format="png", facecolor="white", metadata={"Software": None})
+    with rc_context({"text.parse_math": False}):  # for texts that are made only now, such as those at ticks
+        for text in figure.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_parse_math(text.get_wrap())  # a title's are escaped
+        figure.savefig(data, format="png", facecolor="white", metadata={"Software": None})
     return data.getvalue()
