@@ -27,7 +27,7 @@ slow: setup
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
 fast: setup
-	SPLITWIRE_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python netmodels/compile.py --quiet build_ext --inplace
 
 slow-network:
 	rm -rf build netmodels/*.so netmodels__mypyc*.so
