@@ -70,7 +70,10 @@ def _summary(path: Path) -> dict[str, Any]:
 def _rounds(path: Path) -> list[RoundRow]:
     kinds = get_type_hints(RoundRow)
     try:
-        rows = list(csv.DictReader(io.StringIO(_bytes(path).decode())))
+        rows = csv.DictReader(io.StringIO(_bytes(path).decode()))
+        needed = [name for name in kinds if name not in RoundRow._field_defaults]
+        if missing := [name for name in needed if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"it has no column {missing[0]}")
         values: list[dict[str, Any]] = [
             {name: _value(kinds[name], text) for name, text in row.items() if name in kinds} for row in rows
         ]
@@ -87,9 +90,9 @@ def _table(path: Path, row_type: type[R]) -> list[R]:
     import pyarrow as pa  # noqa: PLC0415 -- 0.3 s that others need not wait for
     from pyarrow import parquet  # noqa: PLC0415
 
-    kinds = get_type_hints(row_type)
+    kinds, data = get_type_hints(row_type), _bytes(path)
     try:
-        table = parquet.read_table(io.BytesIO(_bytes(path)), columns=list(kinds))
+        table = parquet.read_table(io.BytesIO(data), columns=list(kinds))
         if missing := kinds.keys() - set(table.column_names):
             raise ValueError(f"it has no column {min(missing)}")
     except (pa.ArrowException, ValueError) as error:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from simulator.views import format as f
@@ -75,6 +76,14 @@ def unit_for(values: Sequence[float], unit: str) -> Unit:
         if most >= worth:
             return Unit(worth, f"{prefix}{unit}")
     return Unit(1.0, unit)
+
+
+def check_png(path: Path) -> None:
+    """Refuse a file in which no picture can be left, before there is one. Raises ValueError."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"--png {path}: must end with .png")
+    if not path.parent.is_dir():
+        raise ValueError(f"--png {path}: there is no folder {path.parent}")
 
 
 def heat_map(x: Scale, y: Scale, values: Sequence[Sequence[float | None]], *, shown: Scale, title: str) -> bytes:

@@ -41,10 +41,13 @@ class Run:
 def compare(paths: Sequence[Path], *, png: Path | None = None, quiet: bool = False) -> dict[str, Any]:
     """Compare finished runs, print them side by side, and return what ``--json`` prints.
 
-    Raises ValueError for fewer than two, or for what is no finished run; OSError where the picture cannot be written.
+    Raises ValueError for fewer than two, for what is no finished run, or a picture elsewhere than in a PNG of a folder
+    that is there; OSError where it cannot be written.
     """
     if len(paths) < 2:
         raise ValueError(f"compare needs the folders of at least two runs, got {len(paths)}")
+    if png is not None:
+        charts.check_png(png)
     runs = [_read(path, label) for path, label in zip(paths, _labels(paths), strict=True)]
     curves = [Curve({"run": run.label}, found) for run in runs if (found := taken(run.curve))]
     target = common_target(run.curve for run in runs)

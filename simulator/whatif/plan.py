@@ -18,6 +18,7 @@ from rich.console import Console
 from devices.memory import DoesNotFit
 from simulator.failure import RunFailed
 from simulator.scenario import ALGORITHMS, Group, Scenario, load, written_at
+from simulator.views.charts import check_png
 from simulator.views.plan import picture, show
 from simulator.whatif import plan_write
 from simulator.whatif.plan_choice import ROUND_TIME, Chooser, Goal, Progress, lacking
@@ -110,8 +111,8 @@ def _check_wanted(path: Path, wanted: Wanted) -> None:
         if wanted.optimise is None:
             raise ValueError("--out: writes what --optimise chooses; say which: round-time, energy or bytes")
         plan_write.check_out(wanted.out, path)
-    if wanted.png is not None and wanted.png.suffix.lower() != ".png":
-        raise ValueError(f"--png {wanted.png}: must end with .png")
+    if wanted.png is not None:
+        check_png(wanted.png)
 
 
 def _class(watch: Stopwatch, group: Group) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from devices.memory import DoesNotFit
 from simulator.energy import Figures
 from simulator.failure import RunFailed
 from simulator.scenario import Group, Scenario
+from simulator.scenario.words import unknown as unknown_word
 from simulator.whatif.plan_search import Choice, Found, Score, Search, scored
 from simulator.whatif.plan_space import Cut
 from simulator.whatif.plan_timing import HOUR_S, Stopwatch, Timed
@@ -43,7 +44,7 @@ class Goal:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"--optimise: must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+            raise ValueError(f"--optimise: {unknown_word('objective', self.objective, OBJECTIVES)}")
         limit = self.battery_percent_per_hour
         if limit is not None and not 0 < limit < math.inf:
             raise ValueError(f"--battery-per-hour: must be above 0 per cent, got {limit:g}")
@@ -54,7 +55,7 @@ class Goal:
         words = [word.strip() for word in subject_to.split(",")]
         for word in words:
             if word not in LIMITS:
-                raise ValueError(f"--subject-to: must be of {', '.join(LIMITS)}, got {word!r}")
+                raise ValueError(f"--subject-to: {unknown_word('limit', word, LIMITS)}")
         battery = "battery" in words
         if battery_percent_per_hour is not None and not battery:
             raise ValueError("--battery-per-hour: is read only with --subject-to memory,battery")

@@ -23,7 +23,6 @@ from simulator.whatif.cells import content_key
 from simulator.whatif.folder import STUDY, StudyFolder
 from simulator.whatif.grid import refuse_large, resolve
 from simulator.whatif.on_ray import OnRay, connected
-from simulator.whatif.pictures import FILES
 from simulator.whatif.report import report
 from simulator.whatif.request import Asked, read
 from simulator.whatif.tape import read_tape, training_key
@@ -33,7 +32,6 @@ MOST_CELLS: Final = 10_000  # without --yes
 ROOT: Final = Path("studies")
 MANY: Final = 1_000  # to check them takes a second
 PLACES: Final = ("local", "ray")
-MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

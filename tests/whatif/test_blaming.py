@@ -122,8 +122,10 @@ def test_bad_input_is_refused_in_one_sentence(folder, tmp_path, capsys):
     (broken / "messages.parquet").write_bytes(b"PAR1 no table")
     assert "messages.parquet is not a table of this version's runs" in refused(capsys, broken)
     (broken / "messages.parquet").unlink()
-    assert "it has no messages.parquet" in refused(capsys, broken)
+    assert refused(capsys, broken) == (
+        f"splitwire: {broken} is not the folder of a finished run: it has no messages.parquet\n"
+    )
     (broken / "rounds.csv").write_text("round,start_s\n1,2\n")
-    assert "rounds.csv is not the table of a run's rounds" in refused(capsys, broken)
+    assert "rounds.csv is not the table of a run's rounds: it has no column end_s\n" in refused(capsys, broken)
     (broken / "summary.json").write_text("[]")
     assert "is not the summary of a run" in refused(capsys, broken)

@@ -112,6 +112,12 @@ def test_what_cannot_be_compared_is_refused_with_one_sentence(capsys, tmp_path, 
     assert (code, out, err) == (2, "", f"splitwire: {reason.format(tmp_path)}\n")
 
 
+def test_where_no_picture_can_be_left_is_said_before_anything_is_read(capsys, tmp_path):
+    for name, reason in (("c.svg", "must end with .png"), ("no/c.png", f"there is no folder {tmp_path / 'no'}")):
+        code, out, err = compare(capsys, tmp_path / "a", tmp_path / "b", "--png", tmp_path / name)
+        assert (code, out, err) == (2, "", f"splitwire: --png {tmp_path / name}: {reason}\n")
+
+
 def test_comparing_never_loads_torch(tmp_path):
     one, two = (written(tmp_path / name, [100, 50], round_s=1) for name in "ab")
     command = ["compare", str(one), str(two), "--json"]
