@@ -20,7 +20,7 @@ from simulator.restaurants import write
 from simulator.scenario import Scenario
 from simulator.streams import stream
 from simulator.training.counts import check_data, counts_of
-from simulator.training.data import Encoder, TrainingData, positions
+from simulator.training.data import Encoder, TrainingData, check_slot, positions
 from simulator.training.examples import Sample
 from simulator.training.groups import Sequences
 from simulator.training.plan import DataPlan, plan_of
@@ -49,14 +49,13 @@ class CrowdData:
         self._encoder = Encoder(plan, tokenizer, end)
         self.sample_counts = counts_of(plan, devices, seed)
         examples = Source(written(stream(seed, "data", "validation")), "the generator")
-        held_out, texts = self._encoder.take(examples, plan.validation_samples, "data.validation_samples")
+        held_out, texts = self._encoder.take(examples, plan.validation_samples, "data.validation_samples", alone=True)
         self._validation = self._encoder.alone(texts)
         mix = Counter(example.value(plan.slot) or "" for example in held_out)
         self._values = sorted(mix)
         self._mix = np.array([mix[value] for value in self._values]) / mix.total()
-        if plan.partition == "dirichlet" and len(self._values) < 2:
-            known = sorted({key for example in held_out for key, _ in example.slots})
-            raise ValueError(f"data.slot {plan.slot!r} has fewer than two values; slots there: {', '.join(known)}")
+        if plan.partition == "dirichlet":
+            check_slot(plan.slot, held_out)
         self._shard = lru_cache(MOST_KEPT)(self._write)
 
     def batch(self, device: int, round: int) -> Sequences:

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 from tokenizers import Tokenizer
 
+from simulator.scenario.words import unknown
 from simulator.streams import stream
 from simulator.training.counts import counts_of
 from simulator.training.encoding import Texts, packed, padded, tokenize
@@ -31,10 +32,10 @@ class Encoder:
         """Token ids, uncut."""
         return tokenize(self.tokenizer, self.end, examples, self.plan.labels)
 
-    def fits(self, texts: Texts) -> np.ndarray:
+    def fits(self, texts: Texts, *, alone: bool = False) -> np.ndarray:
         """True for each example of which something is learnt: it has a label, within a sequence's length if alone."""
-        longest = int(texts.lengths.max(initial=0)) if self.plan.padding == "pack" else self.plan.tokens
-        return texts.keeps_label(longest)
+        uncut = self.plan.padding == "pack" and not alone
+        return texts.keeps_label(int(texts.lengths.max(initial=0)) if uncut else self.plan.tokens)
 
     def alone(self, texts: Texts) -> Sequences:
         """A padded sequence for each example."""
@@ -44,10 +45,11 @@ class Encoder:
         """What a device trains on: by the plan's padding."""
         return packed(texts, self.plan.tokens, self.end) if self.plan.padding == "pack" else self.alone(texts)
 
-    def take(self, source: Source, count: int, key: str) -> tuple[list[Sample], Texts]:
+    def take(self, source: Source, count: int, key: str, *, alone: bool = False) -> tuple[list[Sample], Texts]:
         """The first ``count`` examples that keep a label, and their token ids; ``key`` asks for them.
 
-        Raises ValueError, with the numbers, where there are not so many.
+        ``alone``: each will be a sequence of its own, whatever the padding. Raises ValueError, with the numbers,
+        where there are not so many.
         """
         if source.size is not None and source.size < count:
             raise ValueError(f"{source.name} holds {source.size} examples, but {count} are needed; lower {key}")
@@ -59,11 +61,11 @@ class Encoder:
             seen += len(some)
             if not some or seen > 50 * count:
                 raise ValueError(
-                    f"training.tokens cuts the whole reference off most examples of {source.name}: of {seen} only "
-                    f"{len(kept)} keep a label, {count} are needed; raise training.tokens or lower {key}"
+                    f"training.tokens = {self.plan.tokens} cuts the whole reference off most examples "
+                    f"of {source.name}: {len(kept)} of {seen} keep a label, {count} are needed; raise it or lower {key}"
                 )
             texts = self.texts(some)
-            for row in np.flatnonzero(self.fits(texts)).tolist():
+            for row in np.flatnonzero(self.fits(texts, alone=alone)).tolist():
                 kept.append(some[row])
                 parts.append(texts.at(row))
         return kept, Texts.joined(parts)
@@ -96,7 +98,8 @@ class TrainingData:
             rng = stream(seed, "data", "partition")
             self.shards = _partition(plan, rng, self.sample_counts, training, texts)
         # Held-out examples stand alone whatever the padding, so that perplexities can be compared.
-        self._validation = encoder.alone(encoder.take(valid, plan.validation_samples, "data.validation_samples")[1])
+        _, others = encoder.take(valid, plan.validation_samples, "data.validation_samples", alone=True)
+        self._validation = encoder.alone(others)
         self._encoded, self._rows = self._sequences(encoder, texts)
 
     def batch(self, device: int, round: int) -> Sequences:
@@ -160,10 +163,17 @@ def _partition(
     if plan.partition == "length":
         return by_length(rng, counts, texts.lengths, alpha=plan.alpha)
     labels = [example.value(plan.slot) or "" for example in examples]
-    if len(set(labels)) < 2:
-        known = sorted({key for example in examples for key, _ in example.slots})
-        raise ValueError(
-            f"data.slot {plan.slot!r} has fewer than two values in the data, so it cannot make devices different; "
-            f"slots there: {', '.join(known) or 'none'}"
-        )
+    check_slot(plan.slot, examples)
     return dirichlet(rng, counts, labels, alpha=plan.alpha)
+
+
+def check_slot(slot: str, examples: Sequence[Sample]) -> None:
+    """Refuse a slot that the examples do not have, or that is the same in all of them."""
+    known = sorted({key for example in examples for key, _ in example.slots})
+    if slot not in known:
+        raise ValueError(f"data.slot: {unknown('slot', slot, known)}")
+    if len({example.value(slot) for example in examples}) < 2:
+        raise ValueError(
+            f"data.slot: all {len(examples)} examples have the same {slot!r}, so it cannot make devices different; "
+            f"slots there: {', '.join(known)}"
+        )

@@ -149,9 +149,17 @@ def test_labels_all_counts_the_prompt_too(tokenizer):
     assert (data(tokenizer, labels="all").validation().labels_RT != IGNORED).sum() > 1.5 * some
 
 
-def test_a_length_that_cuts_every_reference_away_is_refused(tokenizer):
-    with pytest.raises(ValueError, match="cuts the whole reference off most examples"):
-        data(tokenizer, tokens=4)
+@pytest.mark.parametrize("padding", ["fixed", "longest", "pack"])
+def test_a_length_that_cuts_every_reference_away_is_refused(tokenizer, padding):
+    """Packed examples keep their labels in the next window, but held-out ones stand alone."""
+    with pytest.raises(ValueError, match=r"training\.tokens = 4 cuts the whole reference off most examples"):
+        data(tokenizer, tokens=4, padding=padding)
+
+
+def test_every_held_out_example_has_a_label_whatever_the_padding(tokenizer):
+    for padding in ("fixed", "longest", "pack"):
+        held_out = data(tokenizer, tokens=28, padding=padding).validation()
+        assert (held_out.labels_RT != IGNORED).any(axis=1).all(), padding
 
 
 def test_batches_go_through_the_shard_before_they_repeat(tokenizer):
@@ -208,8 +216,10 @@ def test_too_few_examples_say_how_many_are_there_and_needed(tokenizer, tmp_path)
 
 def test_a_slot_that_is_the_same_everywhere_cannot_make_devices_different(tokenizer, tmp_path):
     (tmp_path / "train.txt").write_text(f"{LINE}\n" * 200)
-    with pytest.raises(ValueError, match=r"'food' has fewer than two values.*slots there: food, name, type"):
+    with pytest.raises(ValueError, match=r"all 100 examples have the same 'food'.*slots there: food, name, type"):
         data(tokenizer, source="e2e", path=tmp_path / "train.txt")
+    with pytest.raises(ValueError, match=r"data\.slot: unknown slot 'foot'; did you mean 'food'\?"):
+        data(tokenizer, source="e2e", path=tmp_path / "train.txt", slot="foot")
 
 
 # models
