@@ -57,7 +57,7 @@ def reason(recorded: Sequence[Event], replayed: Sequence[Event], name: Name) -> 
             why = f": {_told(first, name)}"
         return f"{what} {_members(here, there, name)}{why}"
     if first is None:
-        return f"{what} comes after other events than in the recorded run"
+        return f"{what} comes after {_too_early(recorded, replayed, there, name)}"
     return f"{what} is on other adapters: {_told(first, name)}"
 
 
@@ -89,8 +89,7 @@ def _first_difference(recorded: Sequence[Event], replayed: Sequence[Event], ther
     What a device had done in the recorded run before the event at which the runs part, and has not done now, is a
     difference; so is what it has done now and never did then.
     """
-    until = next(index for index, event in enumerate(recorded) if event is there)
-    all_before, before, now = _by_device(recorded), _by_device(recorded[:until]), _by_device(replayed[:-1])
+    all_before, before, now = _by_device(recorded), _by_device(_until(recorded, there)), _by_device(replayed[:-1])
     found = []
     for device in before.keys() | now.keys():
         for place in range(max(len(now[device]), len(before[device]))):
@@ -102,6 +101,20 @@ def _first_difference(recorded: Sequence[Event], replayed: Sequence[Event], ther
                 found.append(_Difference(round, device, mine, theirs))
                 break
     return min(found, key=lambda each: (each.round, each.device), default=None)
+
+
+def _too_early(recorded: Sequence[Event], replayed: Sequence[Event], there: Event, name: Name) -> str:
+    """What has been done that was done in the recorded run too, but only after the event at which the runs part."""
+    before, now = _by_device(_until(recorded, there)), _by_device(replayed[:-1])
+    early = [(now[device][len(before[device])], device) for device in now if len(now[device]) > len(before[device])]
+    if not early:
+        return "other events than in the recorded run"
+    event, device = min(early, key=lambda each: (each[0].round, each[1]))
+    return f"{name(device)} {_did(event)}, which came later in the recorded run"
+
+
+def _until(events: Sequence[Event], there: Event) -> Sequence[Event]:
+    return events[: next(index for index, event in enumerate(events) if event is there)]
 
 
 def _by_device(events: Sequence[Event]) -> defaultdict[int, list[Event]]:

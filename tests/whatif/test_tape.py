@@ -189,6 +189,23 @@ def test_a_queue_in_another_order_is_told_as_such():
     )
 
 
+def test_whoever_has_gone_on_before_an_evaluation_that_came_first_is_named():
+    recorded, now = History(b"root"), History(b"root")
+    for history in (recorded, now):
+        for device in (3, 4):
+            history.forward(device, 1)
+            history.server_step([ticket(device)])
+            history.backward(ticket(device))
+        if history is now:
+            history.server_step([ticket(3, 2)])
+        history.evaluate()
+    recorded.server_step([ticket(3, 2)])
+    assert reason(recorded.events, now.events, lambda device: f"phone-{device}") == (
+        "round 1: the evaluation comes after phone-3 was in the server's step in round 2, which came later in the "
+        "recorded run"
+    )
+
+
 def test_a_tape_of_another_version_is_refused():
     envelope = msgpack.unpackb(tape_of().to_bytes())
     with pytest.raises(ValueError, match="is a tape of version 2, and this splitwire reads version 1"):
