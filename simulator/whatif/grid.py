@@ -111,7 +111,11 @@ def algorithms(template: Template) -> list[Axis]:
         return []
     if not entry.value.items:
         raise ScenarioError([entry.where.problem(("algorithm",), "must have at least one entry")])
-    return [_axis("algorithm", [flow(each.raw()) for each in entry.value.items], entry.where)]
+    try:
+        found = values(",".join(flow(each.raw()) for each in entry.value.items))
+    except ValueError as error:
+        raise ScenarioError([entry.where.problem(("algorithm",), str(error))]) from None
+    return [_axis("algorithm", found, entry.where)]
 
 
 def section(study: Study, root: Node, path: KeyPath) -> list[Axis]:
@@ -163,12 +167,17 @@ def crossed(axes: Sequence[Axis]) -> Grid:
         raise ValueError("nothing is varied: say what with --vary KEY=VALUES, --seeds, or a section study: in the file")
     told: set[str] = set()
     for axis in axes:
-        keys = {name for point in axis.points for name in point.columns}
-        twice = sorted(told & keys)
-        if twice:
+        keys = {_key(setting) for point in axis.points for setting in point.settings}
+        twice = sorted(other for other in told for key in keys if f"{other}.".startswith(f"{key}."))
+        if twice:  # a key, or the section that it is in: what is said later would take its place
             raise ValueError(f"{twice[0]} is varied twice: leave out one of the two")
         told |= keys
     return Grid(tuple(axes))
+
+
+def _key(setting: Setting) -> str:
+    """``devices.2.profile``, however it was written."""
+    return setting.text.partition("=")[0].strip().replace("[", ".").replace("]", "")
 
 
 def resolve(template: Template, changes: Sequence[str | Setting], cells: Sequence[Cell]) -> list[Scenario]:

@@ -84,6 +84,8 @@ def test_everything_wrong_is_refused_together_before_anything_runs(capsys, tmp_p
         (["--vary", "model.split"], "--vary model.split: must be key.path=value,value,..."),
         (["--vary", "model.split=1,2", "--vary", "model.split=3"], "--vary model.split=3: model.split is varied twice"),
         (["--vary", "seed=1,2", "--seeds", "3"], "seed is varied twice: leave out one of the two"),
+        (["--vary", "devices.0.split=1,2", "--vary", "devices[0].split=3"], "devices.0.split is varied twice: leave"),
+        (["--vary", "lora.rank=1,2", "--vary", "lora={rank: 3}"], "lora.rank is varied twice: leave out one of the"),
         (["--vary", "model.split=1,2", "--seeds", "1,x"], "--seeds 1,x: must be a whole number, got 'x'"),
         (["--vary", "model.split=1..11", "--seeds", "1..1000"],
          "the grid has 11,000 cells (11 model.split x 1,000 seed), more than 10,000; --yes runs it all the same"),
@@ -168,6 +170,19 @@ def test_the_section_of_a_scenario_is_crossed_and_vary_takes_its_place(tmp_path)
     scenario = found.template.scenario(cell.settings)
     assert (scenario.seed, scenario.model.split, scenario.devices[2].split) == (6, 3, 7)
     assert [axis.name for axis in asked(text, tmp_path, "lora.rank=1,2", seeds="9").grid.axes] == ["lora.rank", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ("study: {grid: {model.split: 1..3}, variants: {deep: {model.split: 7}}}", "model.split is varied twice"),
+        ("study: {variants: {a: {seed: 7}, b: {}}, seeds: [1, 2]}", "seed is varied twice"),
+        ("algorithm: [fedlora, splitlora, fedlora]", "s.yaml:20: algorithm: the value 'fedlora' is given twice"),
+    ],
+)
+def test_what_would_silently_take_the_place_of_something_else_is_refused(section, reason, tmp_path):
+    with pytest.raises(ValueError, match=f"{reason}"):
+        asked(f"{FOUR.read_text()}{section}\n", tmp_path)
 
 
 def test_a_wrong_value_in_the_section_is_told_with_its_line(capsys, tmp_path):
