@@ -24,6 +24,7 @@ ALLOW_CODE: Final = "--allow-code"
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a split GPT-2 with LoRA for simulated devices, and know what it would cost in the field.",
 )
 

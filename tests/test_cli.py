@@ -119,6 +119,8 @@ def test_lines_for_a_pipe_name_both_clocks_and_both_models(capsys, tmp_path):
           "--set", "training.batch=8"], ["needs", "usable", "GiB"]),
         (["run"], ["Missing argument"]),
         (["runn", FOUR], ["No such command", "run"]),
+        (["retime", FOUR], ["is no folder", "runs/NAME/TIME-SEED"]),
+        (["score", FOUR], ["is no folder", "runs/NAME/TIME-SEED"]),
         (["flows", "nowhere.json"], ["nowhere.json"]),
         (["flows", str(CASES / "tv_step.json"), "--model", "pur"], ["'pur'", "pure"]),
     ],

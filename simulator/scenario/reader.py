@@ -37,7 +37,7 @@ def read_text(path: Path, shown: str) -> str:
     """Read a file as UTF-8 text; raises ``ScenarioError`` for whatever is not a readable text file."""
     try:
         if path.is_dir():
-            _refuse(shown, None, "is a folder, not a scenario file")
+            _refuse(shown, None, f"is a folder, not a scenario file{_inside(path)}")
         if not path.exists():
             _refuse(shown, None, f"no such file{_similar(path)}")
         if not path.is_file():
@@ -52,6 +52,12 @@ def read_text(path: Path, shown: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         _refuse(shown, line, f"is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}")
+
+
+def _inside(path: Path) -> str:
+    """The scenario of a run, where its folder was named."""
+    inside = path / "scenario.yaml"
+    return f"; the run's own is {str(inside)!r}" if inside.is_file() else ""
 
 
 def _similar(path: Path) -> str:

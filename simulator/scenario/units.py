@@ -17,6 +17,7 @@ from simulator.scenario.words import alternatives, show
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 NOT_FINITE: Final = re.compile(r"[+-]?\.?(?:nan|inf|infinity)\b", re.IGNORECASE)
 UNCLEAR_RATE: Final = re.compile(r"([kMGT]?)b(?:ps|/s)", re.IGNORECASE)  # bits or bytes? MBps, Mb/s, mbps
+CLOCK_TIME: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
 def exact(text: str) -> float:
@@ -51,6 +52,7 @@ class Kind:
     example: str  # the unit that messages propose
     units: Mapping[str, Fraction]  # canonical unit -> SI units; the first is worth 1
     aliases: Mapping[str, Fraction]  # read, but never written
+    also: tuple[str, ...] = ()  # units that messages name beside it, where people mean now one and now another
 
     def worth(self, unit: str) -> Fraction | None:
         """One such unit in SI; None when it is not a unit of this kind."""
@@ -64,7 +66,8 @@ class Kind:
             raise ValueError(self._not_a_quantity(text))
         number, unit = match.group(), text[match.end() :].lstrip()
         if not unit:
-            raise ValueError(f"{text} needs a unit, e.g. '{number} {self.example}'")
+            others = f" (or {', '.join(self.also)})" if self.also else ""
+            raise ValueError(f"{text} needs a unit, e.g. '{number} {self.example}'{others}")
         worth = self.worth(unit)
         if worth is None:
             raise ValueError(self._wrong_unit(text, number, unit))
@@ -87,6 +90,9 @@ class Kind:
     def _not_a_quantity(self, text: str) -> str:
         if NOT_FINITE.match(text):
             return f"must be finite, got {show(text)}"
+        if self is DURATION and (clock := CLOCK_TIME.fullmatch(text)):
+            hours = number_text(round(int(clock[1]) + int(clock[2]) / 60, 4))
+            return f"{show(text)} is not {self.article} {self.name}; write a time of day as '{hours} h'"
         return f"{show(text)} is not {self.article} {self.name}; write e.g. '20 {self.example}'"
 
     def _wrong_unit(self, text: str, number: str, unit: str) -> str:
@@ -119,6 +125,7 @@ DURATION: Final = Kind(
     "s",
     _decimal("s", "num") | {"min": Fraction(60), "h": Fraction(3600), "d": Fraction(86400)},
     {"\N{MICRO SIGN}s": Fraction(1, 10**6), "\N{GREEK SMALL LETTER MU}s": Fraction(1, 10**6)},
+    also=("ms", "min", "h"),
 )
 SIZE: Final = Kind("size", "a", "MiB", _decimal("B") | BINARY, {})
 POWER: Final = Kind("power", "a", "W", _decimal("W", "mk"), {})

@@ -63,6 +63,9 @@ def show(console: Console, shown: Shown) -> None:
     best = ", ".join(f"{name} {shown.best[name]}" for name in columns if name in shown.best)
     value = Text.assemble((best, f"bold {ACCENT}"), (f"   by {_HEADS[shown.best_by]}: ", LABEL))
     value.append(_FORMATS[shown.best_by](shown.best[shown.best_by]), STRONG)
+    equal = sum(row.get(shown.best_by) == shown.best[shown.best_by] for row in rows)
+    if equal > 1:
+        value.append(f", the first of {equal:,} that are equal", LABEL)
     console.print(wrapped("best", value), width=_width(console))
     console.print(wrapped("results", Text(shown.folder, STRONG)), width=_width(console))
 

@@ -242,7 +242,7 @@ def _quickest(watch: Stopwatch, cuts: Sequence[Cut], fleet: Sequence[Mapping[str
     return Found(
         dict.fromkeys(names, best),
         score,
-        f"of {len(looked_at)} with one split and rank for all",
+        f"of {len(looked_at)} with one split and rank {best.rank} for all",
         len(looked_at),
         equals,
         equals,

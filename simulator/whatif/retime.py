@@ -94,6 +94,8 @@ def comparison(run: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 def _read(run: Path) -> _Finished:
     """A finished run from its folder. Raises ValueError for what is none."""
+    if run.is_file():
+        raise ValueError(f"{run} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
     if not (run / SCENARIO).is_file():
         raise ValueError(f"{run} is not the folder of a run: it has no {SCENARIO}")
     if not (run / SUMMARY).is_file():
@@ -121,7 +123,8 @@ def _work(before: _Finished, scenario: Scenario, overrides: Sequence[str]) -> se
     tape = _tape(before)
     if changes := _changes(training_settings(before.scenario), training_settings(scenario)):
         raise ValueError(
-            f"this changes what is trained ({'; '.join(changes)}), so the recorded losses are not its own; {RETRAIN}"
+            f"this changes what is trained ({'; '.join(changes)}), so the recorded losses are not its own; {RETRAIN}, "
+            f"or time it without losses: run {before.resolved} --timing-only, with the same --set"
         )
     return session.Work(
         partial(_replayed, scenario, tape), timing_only=False, tape=lambda: tape, again=again, also=also

@@ -117,10 +117,14 @@ def show(result: Mapping[str, Any], console: Console) -> None:
 
 def _scenario(run: Path, *, learned: bool) -> Scenario:
     """The scenario of a run's folder, and of one that has learned something."""
+    if run.is_file():
+        raise ValueError(f"{run} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
     if not (run / SCENARIO).is_file():
         raise ValueError(f"{run} is not the folder of a run: it has no {SCENARIO}")
     if learned and not (run / ADAPTER).is_dir():
-        raise ValueError(f"{run} has no {ADAPTER}: nothing was learned there (--timing-only, or the run did not end)")
+        raise ValueError(
+            f"{run} has no {ADAPTER}: nothing was learned there (retimed, --timing-only, or not at its end)"
+        )
     return load(run / SCENARIO)
 
 

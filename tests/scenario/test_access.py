@@ -99,7 +99,7 @@ REFUSED = [
      "s.yaml:21: network.access.wifi.trace: of class, trace, wireless only one can give the rates, and class does"),
     ("trace: bus.csv", "s.yaml:21: network.access.wifi.latency: missing: one-way latency"),
     ("trace: bus.csv, latency: 1 ms, offset: 5",
-     "s.yaml:21: network.access.wifi.offset: 5 needs a unit, e.g. '5 s'"),
+     "s.yaml:21: network.access.wifi.offset: 5 needs a unit, e.g. '5 s' (or ms, min, h)"),
     ("trace: bus.csv, latency: 1 ms, up: 1 Mbit/s, down: 1 Mbit/s",
      "s.yaml:21: network.access.wifi.trace: is not used, as up and down are given; leave it or one of them out"),
     ("trace: nowhere, latency: 1 ms", "s.yaml:21: network.access.wifi.trace: 'nowhere' does not exist (looked in "),

@@ -102,10 +102,13 @@ def test_a_file_that_is_no_scenario_says_what_it_is(door, tmp_path, data, senten
 
 def test_a_missing_file_a_folder_and_a_near_name_are_told_apart(door, tmp_path):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "scenario.yaml").write_text("")
     (tmp_path / "two_devices.yaml").write_text("")
     for name, sentence in [
         ("nowhere/x.yaml", "nowhere/x.yaml: no such file"),
         ("folder", "folder: is a folder, not a scenario file"),
+        ("run", "run: is a folder, not a scenario file; the run's own is 'run/scenario.yaml'"),
         ("two_device.yaml", "two_device.yaml: no such file; did you mean 'two_devices.yaml'?"),
     ]:
         with pytest.raises(ScenarioError) as caught:

@@ -112,6 +112,12 @@ def test_the_table_fits_the_terminal_and_says_how_numbers_were_had(capsys, tmp_p
     assert "perplexity" not in out  # nothing was trained
 
 
+def test_of_equal_cells_the_first_is_best_and_is_said_to_be_one_of_them(capsys, tmp_path):
+    vary = ("--vary", "training.learning_rate=1e-3,1e-2", "--out", str(tmp_path / "s"))
+    _, out, _ = study(capsys, str(FOUR), *vary)
+    assert "the first of 2 that are equal" in " ".join(out.split())
+
+
 def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, tmp_path):
     vary = ("--vary", "training.batch=1,4000", "--set", "training.rounds=1")
     code, out, _ = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "o"))
