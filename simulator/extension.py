@@ -30,10 +30,10 @@ def train_of(scenario: Scenario) -> Callable[..., Any]:
 
     Raises ValueError, at the scenario's line, where the file may not run, cannot be run, or has no such function.
     """
-    train = _function(scenario, ("algorithm",), scenario.algorithm, "train")
-    if not inspect.iscoroutinefunction(train):
-        line = train.__code__.co_firstlineno if inspect.isfunction(train) else 1
-        raise _refused(scenario, ("algorithm",), f"{scenario.algorithm}:{line}: 'train' must be 'async def train(job)'")
+    path = scenario.algorithm
+    train = _function(scenario, ("algorithm",), path, "train")
+    if not inspect.iscoroutinefunction(train) or not _takes(train, 1):
+        raise _refused(scenario, ("algorithm",), f"{path}:{_line(train)}: 'train' must be 'async def train(job)'")
     return train
 
 
@@ -41,6 +41,9 @@ def select_of(scenario: Scenario) -> Select:
     """The function ``select`` of a selection's file; what it returns is checked. Raises ValueError as `train_of`."""
     path = scenario.training.select
     select = _function(scenario, ("training", "select"), path, "select")
+    if not _takes(select, 3):
+        what = f"{path}:{_line(select)}: 'select' must be 'def select(round, population, rng)'"
+        raise _refused(scenario, ("training", "select"), what)
 
     def checked(round: int, population: Population, rng: np.random.Generator) -> Order:
         order = np.asarray(select(round, population, rng))
@@ -89,6 +92,20 @@ def _function(scenario: Scenario, key: KeyPath, path: str, name: str) -> Callabl
     if not callable(function):
         raise _refused(scenario, key, f"{path} has no function {name!r}")
     return function  # type: ignore[no-any-return]  # of a module that nobody knows
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """True for a function that can be called with so many values."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _line(function: Callable[..., Any]) -> int:
+    """Where a function is written in its file."""
+    return function.__code__.co_firstlineno if inspect.isfunction(function) else 1
 
 
 def _refused(scenario: Scenario, key: KeyPath, message: str) -> ValueError:

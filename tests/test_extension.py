@@ -169,6 +169,7 @@ def test_a_file_that_is_not_there_is_told_with_where_it_was_looked_for(mine):
         (SAME + "\n1 / 0\n", r"algo\.py:3: ZeroDivisionError: division by zero"),
         (SAME + "raise SystemExit('bye')\n", r"algo\.py:2: SystemExit: bye"),
         ("\n\ndef train(job):\n    pass\n", r"algo\.py:3: 'train' must be 'async def train\(job\)'"),
+        ("async def train():\n    pass\n", r"algo\.py:1: 'train' must be 'async def train\(job\)'"),
         ("train = 3\n", r"algo\.py has no function 'train'"),
     ],
 )
@@ -224,6 +225,12 @@ def test_what_ends_a_run_by_itself_is_not_blamed_on_the_code_it_passes_through(m
 def test_a_selection_that_returns_anything_but_devices_is_told(mine, result, message):
     scenario = mine(own_select=f"def select(round, population, rng):\n    return {result}\n")
     with pytest.raises(RunFailed, match=message):
+        world.run(scenario, timing_only=True)
+
+
+def test_a_selection_that_takes_something_else_is_refused_at_its_line(mine):
+    scenario = mine(own_select="\ndef select(round):\n    return [0]\n")
+    with pytest.raises(ValueError, match=r"own_select\.py:2: 'select' must be 'def select\(round, population, rng"):
         world.run(scenario, timing_only=True)
 
 
