@@ -1,7 +1,8 @@
 """Options of the test suite.
 
 Property tests try the same examples every time and know no deadline, so that a busy machine fails nobody;
-``--hypothesis-profile fresh`` tries new ones, ``--hypothesis-profile thorough`` 2,000 new ones of each.
+``--hypothesis-profile fresh`` tries new ones, ``--hypothesis-profile thorough`` 2,000 new ones of each that names no
+number of its own (whole runs do).
 """
 
 from __future__ import annotations
