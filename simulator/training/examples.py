@@ -112,9 +112,12 @@ def _lines(path: Path) -> Iterator[Example]:
 
 def _parsed(line: str, where: str) -> Example:
     try:
-        return parse(line)
+        example = parse(line)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    if not example.text:
+        raise ValueError(f"{where}: there is no text behind the slots, so there is nothing to learn")
+    return example
 
 
 def _csv(path: Path) -> Iterator[Example]:
@@ -126,7 +129,7 @@ def _csv(path: Path) -> Iterator[Example]:
 
 
 def _ids(values: list[object], where: str) -> tuple[int, ...]:
-    ids = tuple(value for value in values if isinstance(value, int) and value >= 0)
+    ids = tuple(value for value in values if type(value) is int and value >= 0)
     if not ids or len(ids) < len(values):
         raise ValueError(f"{where}: a list of token ids must have whole numbers >= 0, got {str(values)[:60]}")
     return ids
@@ -169,7 +172,11 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
+            if "\\ud" in line.lower():  # the half of a pair is no text
+                json.dumps(entry, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{path}:{number}: a \\u escape stands for half a character") from None
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(entry, dict):
             raise ValueError(f"{path}:{number}: a line must be a JSON object, got {line.strip()[:60]}")

@@ -100,7 +100,10 @@ def test_the_official_examples_are_the_same_from_json_lines_as_from_their_csv(tm
             r":1: context and completion must both be texts, or",
         ),
         (lines({"context": LORA, "completion": TEXT}, {"a": "b"}), r":2: .* needs the fields context and completion"),
+        (lines({"context": [1, 2], "completion": [True]}), r":1: a list of token ids must have whole numbers >= 0"),
+        (lines({"context": LORA, "completion": " "}), r":1: there is no text behind the slots"),
         ("{nonsense}\n", r":1: not JSON"),
+        ("[" * 100_000, r":1: not JSON: maximum recursion depth exceeded"),
         ("[1, 2]\n", r":1: a line must be a JSON object, got \[1, 2\]"),
         (lines({"mr": "nonsense", "ref": TEXT}), r":1: expected name\[value\]"),
         ("\n", "has no usable line"),
@@ -210,6 +213,7 @@ def test_a_prompt_and_its_text_tokenize_apart_as_together(tokenizer, prompt, tex
         ),
         (lines({"text": "a"}, {"text": 3}), r":2: the field 'text' must be a text, got 3"),
         (lines({"text": "  "}), r":1: the field 'text' is empty"),
+        (lines({"text": "\ud83d"}), r":1: a \\u escape stands for half a character"),
     ],
 )
 def test_a_line_without_the_field_is_refused_with_a_guess(tmp_path, content, reason):
