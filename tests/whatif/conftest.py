@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,3 +33,12 @@ def trained():
 def scenario_of():
     """The scenario of such a run."""
     return lambda *overrides: load(FOUR, overrides)
+
+
+@pytest.fixture
+def without_torch(tmp_path):
+    """Environment variables under which whoever imports torch fails, in child processes too."""
+    package = tmp_path / "forbidden" / "torch"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('torch is not to be loaded here')")
+    return {**os.environ, "PYTHONPATH": str(package.parent)}

@@ -121,7 +121,7 @@ def test_where_no_picture_can_be_left_is_said_before_anything_is_read(capsys, tm
 def test_comparing_never_loads_torch(tmp_path):
     one, two = (written(tmp_path / name, [100, 50], round_s=1) for name in "ab")
     command = ["compare", str(one), str(two), "--json"]
-    code = f"import sys, cli\ncli.main({command!r})\nassert 'torch' not in sys.modules"
+    code = f"import sys, cli\nassert cli.main({command!r}) == 0\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
 
 

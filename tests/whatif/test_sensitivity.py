@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,12 @@ def test_sensitivity_prints_one_json_object(two, capsys):
     assert found == json.loads(json.dumps(two[0].as_json()))
     assert found["rounds"] == 2
     assert math.isclose(found["virtual_s"], end_s(TWO))
+
+
+def test_sensitivities_are_had_without_torch(without_torch):
+    command = [sys.executable, "cli.py", "sensitivity", str(TWO), "--rounds", "1", "--json"]
+    done = subprocess.run(command, cwd=TWO.parents[1], env=without_torch, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["rounds"] == 1
 
 
 def test_bad_input_is_refused_in_one_sentence(capsys):
