@@ -63,9 +63,11 @@ def show(console: Console, shown: Shown) -> None:
     best = ", ".join(f"{name} {shown.best[name]}" for name in columns if name in shown.best)
     value = Text.assemble((best, f"bold {ACCENT}"), (f"   by {_HEADS[shown.best_by]}: ", LABEL))
     value.append(_FORMATS[shown.best_by](shown.best[shown.best_by]), STRONG)
-    equal = sum(row.get(shown.best_by) == shown.best[shown.best_by] for row in rows)
+    equal = sum(all(row.get(name) == shown.best[name] for name in (shown.best_by, "bytes")) for row in rows)
     if equal > 1:
         value.append(f", the first of {equal:,} that are equal", LABEL)
+    if shown.best.get("dropped"):
+        value.append(f", with {_FORMATS['dropped'](shown.best['dropped'])} device steps dropped", BAD)
     console.print(wrapped("best", value), width=_width(console))
     console.print(wrapped("results", Text(shown.folder, STRONG)), width=_width(console))
 
@@ -81,6 +83,7 @@ _HEADS: Final = {
     "perplexity": "perplexity",
     "to_target_s": "time to target",
     "to_target_bytes": "bytes to target",
+    "dropped": "dropped",
 }
 
 
@@ -93,6 +96,7 @@ _FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "perplexity": f.perplexity,
     "to_target_s": f.duration,
     "to_target_bytes": f.size,
+    "dropped": lambda count: f"{count:,.1f}".removesuffix(".0"),
 }
 
 
@@ -107,6 +111,8 @@ def _picked(rows: Sequence[Row], by: str) -> tuple[Sequence[Row], int]:
 def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int) -> Table:
     """The table, without the numbers that matter least where all do not fit."""
     numbers = [name for name in _HEADS if any(row.get(name) is not None for row in rows)]
+    if not any(row.get("dropped") for row in rows):
+        numbers = [name for name in numbers if name != "dropped"]
     spared = [name for name in _SPARED if name in numbers and name != shown.best_by]
     while True:
         heads = [short(name, columns) for name in columns] + _heads(numbers, variants=bool(shown.variants))

@@ -118,6 +118,22 @@ def test_of_equal_cells_the_first_is_best_and_is_said_to_be_one_of_them(capsys, 
     assert "the first of 2 that are equal" in " ".join(out.split())
 
 
+def test_a_cell_that_gives_devices_up_says_how_many_beside_its_time(capsys, tmp_path):
+    vary = (
+        "--vary",
+        "training.first=1,4",
+        "--set",
+        "training.wait=first",
+        "--set",
+        "training.first=4",
+        "--out",
+        str(tmp_path / "s"),
+    )
+    _, out, _ = study(capsys, str(FOUR), *vary)
+    assert "dropped" in next(line for line in out.splitlines() if "numbers" in line)
+    assert "6 device steps dropped" in " ".join(out.split())  # three of four, in each of two rounds
+
+
 def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, tmp_path):
     vary = ("--vary", "training.batch=1,4000", "--set", "training.rounds=1")
     code, out, _ = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "o"))
