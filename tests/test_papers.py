@@ -34,14 +34,32 @@ def test_adapters_count_what_the_published_code_counts(model, rank):
 
 @pytest.mark.parametrize(("model", "message_bytes"), [("gpt2", 6_291_456), ("gpt2-medium", 8_388_608)])
 def test_messages_weigh_their_tensors_and_little_more(model, message_bytes):
-    """4 x 512 positions of d float32; 2-byte labels; adapters of 3 x 4 d r float32."""
-    width, _ = WIDTHS[model]
+    """4 x 512 positions of d float32; 2-byte labels."""
     costs = setting(model, 4)
     assert 0 < costs.activation_bytes - message_bytes - 2 * 4 * 512 < 100
     assert 0 < costs.gradient_bytes - message_bytes < 100
-    assert 0 < costs.adapter_bytes - 4 * 3 * 4 * width * 4 < 400
-    whole = setting(model, 4, DeviceWorkload, WIDTHS[model][1])
-    assert 0 < whole.adapter_bytes - 4 * WIDTHS[model][1] * 4 * width * 4 < 60 * 4 * WIDTHS[model][1]
+
+
+@pytest.mark.parametrize(
+    ("model", "rank", "client_bytes", "whole_bytes"),
+    [
+        ("gpt2", 1, 36_864, 147_456),
+        ("gpt2", 2, 73_728, 294_912),
+        ("gpt2", 4, 147_456, 589_824),
+        ("gpt2", 8, 294_912, 1_179_648),
+        ("gpt2-medium", 1, 49_152, 393_216),
+        ("gpt2-medium", 2, 98_304, 786_432),
+        ("gpt2-medium", 4, 196_608, 1_572_864),
+        ("gpt2-medium", 8, 393_216, 3_145_728),
+    ],
+)
+def test_adapters_weigh_their_float32_numbers_and_at_most_60_bytes_a_matrix(model, rank, client_bytes, whole_bytes):
+    """3 x 4 d r x 4 bytes for three blocks, and for all 12 or 24: four matrices a block."""
+    blocks = WIDTHS[model][1]
+    assert 0 < setting(model, rank).adapter_bytes - client_bytes < 60 * 4 * 3
+    assert 0 < setting(model, rank, DeviceWorkload, blocks).adapter_bytes - whole_bytes < 60 * 4 * blocks
+    client, server = setting(model, rank).parameter_counts
+    assert (4 * client, 4 * (client + server)) == (client_bytes, whole_bytes)
 
 
 @pytest.mark.parametrize(
