@@ -68,7 +68,7 @@ def test_without_permission_nothing_runs_and_the_line_the_file_and_the_way_are_t
         scenario = mine(permission=False, **{name: text})
         world.check_feasible(scenario)
         with pytest.raises(
-            ValueError, match=rf"mine\.yaml:\d+: {key}: would run the code of .*{name}\.py; .* --allow-code"
+            ValueError, match=rf"--set \S+: {key}: would run the code of .*{name}\.py; .* --allow-code"
         ):
             world.run(scenario, timing_only=True)
     assert not ran.exists()
@@ -174,7 +174,7 @@ def test_a_file_that_is_not_there_is_told_with_where_it_was_looked_for(mine):
     ],
 )
 def test_what_goes_wrong_as_a_file_is_loaded_is_bad_input_at_its_line(mine, text, message):
-    with pytest.raises(ValueError, match=rf"mine\.yaml:\d+: algorithm: .*{message}"):
+    with pytest.raises(ValueError, match=rf"--set \S+: algorithm: .*{message}"):
         world.run(mine(algo=text), timing_only=True)
 
 

@@ -357,3 +357,9 @@ def test_a_deadline_before_which_nobody_could_arrive_is_refused_with_what_the_fi
         ValueError, match=r"mine\.yaml:\d+: training\.deadline: .* a device of near, computes for .* s and"
     ):
         check(first_s * (1 - 1e-9))
+
+
+def test_a_deadline_that_was_set_is_refused_as_such_and_not_at_a_line_of_the_file():
+    rule = ["training.wait=deadline", "training.deadline=1 ms"]
+    with pytest.raises(ValueError, match=r"^--set training\.deadline=1 ms: training\.deadline: 0\.001 s is shorter"):
+        world.check_feasible(load(SCENARIOS / "four_phones.yaml", rule))

@@ -56,6 +56,7 @@ class Surroundings:
     base_folder: Path  # where relative paths begin
     find_profile: Callable[[str], object]  # raises ValueError for an unknown profile
     source_path: Path | None = None  # the scenario's file
+    overrides: tuple[object, ...] = ()  # what was changed in it, as `overrides.override` takes them
 
 
 def catalogue_profile(name: str) -> object:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -64,18 +65,20 @@ def loads(
 def written_at(scenario: Scenario, path: KeyPath) -> str:
     """``FILE:LINE: `` of what is written at that path or around it, for what is refused after loading; else nothing.
 
-    The file is read anew. A value that came by an override is told at the place that it replaced.
+    The file is read anew. A value that came by an override is told as such: ``--set KEY=VALUE: ``.
     """
     source = scenario.source_path
     if source is None:
         return ""
-    where = locate(parse(read_text(source, str(source)), str(source))[0], path)
-    return f"{where.file}:{where.line}: "
+    written = parse(read_text(source, str(source)), str(source))[0]
+    where = locate(override(written, cast(tuple[str | Setting, ...], scenario.overrides))[0], path)
+    return f"{where.file}: " if where.line is None else f"{where.file}:{where.line}: "
 
 
 def _checked(
     parsed: Mapping, unread: list[Problem], overrides: Sequence[str | Setting], around: Surroundings, name: str
 ) -> Scenario:
+    around = replace(around, overrides=tuple(overrides))
     root, refused = override(parsed, overrides)
     problems = [*unread, *refused]
     raw = root.raw()

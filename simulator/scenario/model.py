@@ -258,12 +258,14 @@ class Scenario(Section):
 
     _base_folder: Path = PrivateAttr(default_factory=Path.cwd)
     _source_path: Path | None = PrivateAttr(default=None)
+    _overrides: tuple[object, ...] = PrivateAttr(default=())
     _code_hashes: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: object) -> None:
         """Remember where the scenario came from; not part of its value."""
         if isinstance(context, Surroundings):
             self._base_folder, self._source_path = context.base_folder, context.source_path
+            self._overrides = context.overrides
 
     def __eq__(self, other: object) -> bool:
         """Equal settings, wherever they were read from."""
@@ -285,6 +287,11 @@ class Scenario(Section):
     def source_path(self) -> Path | None:
         """The file that was read; None for a text or a model made by hand."""
         return self._source_path
+
+    @property
+    def overrides(self) -> tuple[object, ...]:
+        """What was changed in the file, in order."""
+        return self._overrides
 
     @property
     def traits(self) -> Traits:
