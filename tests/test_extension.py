@@ -67,9 +67,7 @@ def test_without_permission_nothing_runs_and_the_line_the_file_and_the_way_are_t
         text = f"open({str(ran)!r}, 'w')\n" + (SAME if name == "algo" else RANDOM)
         scenario = mine(permission=False, **{name: text})
         world.check_feasible(scenario)
-        with pytest.raises(
-            ValueError, match=rf"--set \S+: {key}: would run the code of .*{name}\.py; .* --allow-code"
-        ):
+        with pytest.raises(ValueError, match=rf"--set \S+: {key}: would run the code of .*{name}\.py; .* --allow-code"):
             world.run(scenario, timing_only=True)
     assert not ran.exists()
 
