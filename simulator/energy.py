@@ -62,7 +62,8 @@ def figures(scenario: Scenario) -> dict[str, Figures]:
 def _of_group(scenario: Scenario, group: Group) -> Figures:
     profile, link = scenario.profile_of(group), radio_class(scenario, scenario.network.access[group.access])
     if link is None:
-        return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class"])
+        cure = "set its radio to home-wifi, or another class of `splitwire links`"
+        return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class; {cure}"])
     lacking = [figure for figure in RADIO if getattr(link, figure) is None]
     if lacking:
         return figures_of(profile, None, [f"{', '.join(lacking)} of link class {link.id}"])

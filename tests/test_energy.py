@@ -85,7 +85,11 @@ def test_a_figure_that_nobody_knows_is_null_with_its_name_and_never_zero(scenari
     assert outcome.summary["battery_percent"]["high"] is None
     power, radio = outcome.summary["energy_unknown"]["high"]
     assert power == "training_power_w, resting_power_w of macbook-air-m1"
-    assert radio == "the radio: network.access.wifi names no link class"
+    said, cure = radio.split("; ")
+    assert said == "the radio: network.access.wifi names no link class"
+    assert cure == "set its radio to home-wifi, or another class of `splitwire links`"
+    cured = run(scenarios / "four_phones.yaml", "network.access.wifi.radio=home-wifi", "network.access.lte.radio=lte")
+    assert not cured.summary["energy_unknown"]
     assert set(outcome.summary["energy_unknown"]) == {"high"}
     assert all(math.isnan(row.energy_j) for row in outcome.record.rounds[1:])
 

@@ -158,7 +158,11 @@ class Training(Section):
         default="all",
         description="whom the server waits for in a round: all, all until a deadline, or the first; gives up others",
     )
-    deadline: Span | None = Field(default=None, description="wait: deadline: so long after a round opened")
+    deadline: Span | None = Field(
+        default=None,
+        description="wait: deadline: so long after a round opened, whoever's first message (activations; fedlora: "
+        "adapters) has not arrived is given up",
+    )
     first: Count | None = Field(default=None, description="wait: first: so many devices")
     timeout: Span | None = Field(
         default=None, description="whoever has not finished a round so long after it opened is given up; null: never"
