@@ -45,7 +45,7 @@ def elapsed(seconds: float, *, digits: int = 1) -> str:
 
 def _short(seconds: float) -> str:
     """Below a minute."""
-    if seconds == 0:
+    if round(seconds * 1e6, 1) == 0:  # also what is left of a difference of two times
         return "0 s"
     for unit, per_s in (("us", 1e6), ("ms", 1e3)):
         count = seconds * per_s

@@ -60,7 +60,9 @@ def _all(found: Found, pen: Pen) -> RenderableType:
         room = pen.width - 2 * 2 - sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
         settings = [Text("--set", LABEL), *(_settings(each["settings"], room) for each in found["effects"])]
         rows = [[*row, last] for row, last in zip(rows, settings, strict=True)]
-    lines.append(Padding(grid(rows, "lrrrl"[: len(rows[0])]), (0, 2)))
+    table = grid(rows, "lrrrl"[: len(rows[0])])
+    table.columns[0].no_wrap = False  # so that the numbers and their headings stay whole
+    lines.append(Padding(table, (0, 2)))
     refused = [each for each in found["effects"] if each["reason"]]
     lines += [Padding(Text(f"{each['what']}: {each['reason']}", LABEL), (0, 2)) for each in refused]
     note = "1 % more: by how much the time changes where the setting is 1 % larger, from 5 % more and 5 % less"

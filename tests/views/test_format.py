@@ -14,6 +14,8 @@ from simulator.views import format as f
     ("seconds", "text"),
     [
         (0, "0 s"),
+        (4e-8, "0 s"),
+        (6e-8, "0.1 us"),
         (2.5e-5, "25 us"),
         (0.0041, "4.1 ms"),
         (0.412, "412 ms"),

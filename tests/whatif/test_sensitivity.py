@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,19 @@ def test_the_table_fits_the_terminal(two, width):
     assert max(map(len, text.splitlines())) <= width
     assert "doubling the uplink of slow saves 23.2 % of the time" in text
     assert ("network.access.slow.up=2 Mbit/s" in text) == (width == 120)
+
+
+def test_a_long_change_goes_on_below_itself_and_leaves_numbers_and_headings_whole():
+    change = "doubling the capacity of the aggregator's link and of everything behind it"
+    found = {"what": change, "settings": ["a=1"], "virtual_s": 99.0, "saves": 0.1, "elasticity": -0.25, "reason": None}
+    out = io.StringIO()
+    view.show({"rounds": 2, "virtual_s": 110.0, "effects": [found]}, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert any(line.split() == ["change", "saves", "time", "1", "%", "more"] for line in lines)
+    first, rest = next((line, below) for line, below in pairwise(lines) if "1 min 39 s" in line)
+    assert first.split()[-8:] == ["10.0", "%", "1", "min", "39", "s", "\N{MINUS SIGN}0.25", "%"]
+    assert change.endswith(rest.strip())
+    assert len(rest.split()) > 1
 
 
 def test_sensitivity_prints_one_json_object(two, capsys):
