@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
-from simulator.run_folder import COMPUTE, MESSAGES, ROUNDS, SUMMARY
+from simulator.run_folder import COMPUTE, MESSAGES, ROUNDS, SCENARIO, SUMMARY
 
 R = TypeVar("R", MessageRow, ComputeRow)
 
@@ -50,11 +50,22 @@ def read_run(path: Path) -> FinishedRun:
 
 def read_outcome(path: Path) -> tuple[dict[str, Any], list[RoundRow]]:
     """The summary and the rounds of a finished run's folder, without its messages. Raises as `read_run`."""
+    check_finished(path)
+    return _summary(path / SUMMARY), _rounds(path / ROUNDS)
+
+
+def check_finished(path: Path) -> None:
+    """Refuse, in one sentence, a folder that is not that of a finished run; ValueError."""
     if not path.is_dir():
         raise ValueError(f"{path} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
-    if not (path / SUMMARY).is_file():
+    if (path / SUMMARY).is_file():
+        return
+    if not ((path / ROUNDS).is_file() and (path / SCENARIO).is_file()):
         raise ValueError(f"{path} is not the folder of a finished run: it has no {SUMMARY}")
-    return _summary(path / SUMMARY), _rounds(path / ROUNDS)
+    raise ValueError(
+        f"{path} has no {SUMMARY}: that run is still going, or was interrupted; its finished rounds can be read in "
+        f"{path / ROUNDS}, and it cannot be resumed yet: `splitwire run {path / SCENARIO}` runs it again"
+    )
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -47,7 +47,10 @@ def _rule(scenario: Lenient, wanted: int | None, fleet: int | None) -> Iterator[
     rule = scenario.read(to_text, "training", "wait", default="all")
     for key, what in (("deadline", "how long after it opened a round waits"), ("first", "how many are waited for")):
         if scenario.at("training", key) is not None and rule in ("all", "deadline", "first") and rule != key:
-            yield ("training", key), f"is read only with wait: {key}, and wait is {rule}; leave it out or set it to null"
+            yield (
+                ("training", key),
+                f"is read only with wait: {key}, and wait is {rule}; leave it out or set it to null",
+            )
         elif scenario.at("training", key) is None and rule == key:
             yield ("training", key), f"missing: {what}"
     count = scenario.read(to_whole, "training", "first")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from simulator.run_folder import SCENARIO, SUMMARY, TAPE
+from simulator.run_folder import SCENARIO, TAPE
+from simulator.run_reader import check_finished
 from simulator.scenario import Problem, Scenario, ScenarioError, Setting, Study, Template
 from simulator.scenario.explain import explain
 from simulator.scenario.fields import Surroundings, Text, catalogue_profile
@@ -61,8 +62,7 @@ def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds
 
 def _tape_of(run: Path) -> Path:
     """The tape of a finished run."""
-    if not (run / SUMMARY).exists():
-        raise ValueError(f"{run} is no folder of a finished run: it holds no {SUMMARY}")
+    check_finished(run)
     if not (run / TAPE).exists():
         raise ValueError(f"{run} holds no tape: nothing was trained; study its scenario instead: {run / SCENARIO}")
     return run / TAPE

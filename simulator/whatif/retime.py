@@ -21,6 +21,7 @@ from simulator import session, world
 from simulator.numerics.tape import Diverged, Tape
 from simulator.record import Observer
 from simulator.run_folder import SCENARIO, SUMMARY, TAPE
+from simulator.run_reader import check_finished
 from simulator.scenario import Scenario, load
 from simulator.views import format as f
 from simulator.views.pieces import wrapped
@@ -94,12 +95,9 @@ def comparison(run: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 def _read(run: Path) -> _Finished:
     """A finished run from its folder. Raises ValueError for what is none."""
-    if run.is_file():
-        raise ValueError(f"{run} is no folder; name the folder of a run, such as runs/NAME/TIME-SEED")
+    check_finished(run)
     if not (run / SCENARIO).is_file():
         raise ValueError(f"{run} is not the folder of a run: it has no {SCENARIO}")
-    if not (run / SUMMARY).is_file():
-        raise ValueError(f"{run} has no {SUMMARY}: that run is still going, or was interrupted")
     try:
         summary = json.loads((run / SUMMARY).read_text("utf-8"))
         blame = {str(part): float(seconds) for part, seconds in summary["blame"].items()}

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from simulator.metrics import scores
 from simulator.run_folder import ADAPTER, SCENARIO, RunFolder
+from simulator.run_reader import check_finished
 from simulator.scenario import Scenario, load
 from simulator.scenario.words import unknown
 from simulator.training.plan import plan_of
@@ -122,6 +123,7 @@ def _scenario(run: Path, *, learned: bool) -> Scenario:
     if not (run / SCENARIO).is_file():
         raise ValueError(f"{run} is not the folder of a run: it has no {SCENARIO}")
     if learned and not (run / ADAPTER).is_dir():
+        check_finished(run)
         raise ValueError(
             f"{run} has no {ADAPTER}: nothing was learned there (retimed, --timing-only, or not at its end)"
         )

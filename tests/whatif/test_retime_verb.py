@@ -141,10 +141,26 @@ def test_retrain_trains_for_real_where_a_replay_must_stop(finished, capsys, tmp_
     assert "compared" in out
 
 
+@pytest.mark.parametrize("verb", ["retime", "blame", "compare", "score", "study"])
+def test_every_verb_says_the_same_of_an_interrupted_run_and_what_can_be_had_of_it(finished, capsys, tmp_path, verb):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("rounds.csv", "scenario.yaml"):
+        shutil.copy(finished / name, run)
+    arguments = {"compare": [str(finished)], "study": ["--vary", "server.speed=1,2"]}.get(verb, [])
+    assert call(capsys, verb, str(run), *arguments) == (
+        2,
+        "",
+        f"splitwire: {run} has no summary.json: that run is still going, or was interrupted; its finished rounds can "
+        f"be read in {run}/rounds.csv, and it cannot be resumed yet: `splitwire run {run}/scenario.yaml` runs it "
+        f"again\n",
+    )
+
+
 def test_what_is_no_finished_run_is_refused(finished, capsys, tmp_path):
     for spoil, sentence in (
-        (shutil.rmtree, "is not the folder of a run: it has no scenario.yaml"),
-        (lambda folder: (folder / "summary.json").unlink(), "still going, or was interrupted"),
+        (shutil.rmtree, "is no folder; name the folder of a run"),
+        (lambda folder: (folder / "scenario.yaml").unlink(), "is not the folder of a run: it has no scenario.yaml"),
         (lambda folder: (folder / "summary.json").write_text("[" * 100_000), "is not the summary of a run"),
         (lambda folder: (folder / "tape.msgpack").unlink(), "has no tape.msgpack, so nothing can be replayed"),
         (lambda folder: (folder / "tape.msgpack").write_bytes(b"\x00"), "tape.msgpack is not a tape"),
