@@ -19,7 +19,7 @@ MOST_ROUNDS: Final = 10
 FEW_DEVICE_ROUNDS: Final = 500
 """A fleet of more devices times rounds is timed at one rank only, unless ranks are asked for: it takes a while."""
 
-_PART: Final = re.compile(r"([0-9]{1,6})(?:\.\.([0-9]{1,6}))?")
+_PART: Final = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,13 +37,16 @@ def whole_numbers(text: str, option: str, allowed: range, whose: str) -> list[in
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if not match:
-            raise ValueError(f"{option}: {part.strip()!r} is no whole number and no range such as 1..11")
+            raise ValueError(
+                f"{option}: {part.strip()!r} is no whole number and no range such as 1..11; "
+                f"allowed: {allowed[0]}..{allowed[-1]} for {whose}"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
-        if first > last:
-            raise ValueError(f"{option}: {part.strip()!r} ends before it begins; did you mean {last}..{first}?")
         outside = next((number for number in (first, last) if number not in allowed), None)
         if outside is not None:
             raise ValueError(f"{option}: must be in {allowed[0]}..{allowed[-1]} for {whose}, got {outside}")
+        if first > last:
+            raise ValueError(f"{option}: {part.strip()!r} ends before it begins; did you mean {last}..{first}?")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
 

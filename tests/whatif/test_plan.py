@@ -385,7 +385,10 @@ def test_a_class_that_nothing_fits_is_told_with_the_least_that_would_not(capsys)
     [
         (["--splits", "1..13"], "--splits: must be in 0..12 for mini (12 blocks), got 13"),
         (["--splits", "5..2"], "--splits: '5..2' ends before it begins; did you mean 2..5?"),
-        (["--splits", "1,,2"], "--splits: '' is no whole number and no range such as 1..11"),
+        (["--splits", "1..99999999"], "--splits: must be in 0..12 for mini (12 blocks), got 99999999"),
+        (["--splits", "99999999..1"], "--splits: must be in 0..12 for mini (12 blocks), got 99999999"),
+        (["--splits", "1,,2"],
+         "--splits: '' is no whole number and no range such as 1..11; allowed: 0..12 for mini (12 blocks)"),
         (["--ranks", "0"], "--ranks: must be in 1..96 for mini (width 96), got 0"),
         (["--optimise", "round-tme"],
          "--optimise: unknown objective 'round-tme'; did you mean 'round-time'? (allowed: round-time, energy, bytes)"),
