@@ -43,10 +43,15 @@ def show(console: Console, shown: Shown) -> None:
     rows = shown.variants or shown.rows
     columns = [name for name in shown.columns if not (shown.variants and name == "seed")]
     told, hidden = _picked(rows, shown.best_by)
-    console.print(_table(told, columns, shown, _width(console)))
+    table, spared = _table(told, columns, shown, _width(console))
+    console.print(table)
+    file = "variants.csv" if shown.variants else "study.csv"
     if hidden:
-        name = "variants.csv" if shown.variants else "study.csv"
-        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in {name}", LABEL))
+        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in {file}", LABEL))
+    if spared:
+        wider = ", or with a wider terminal" if console.width < MAX_WIDTH else ""
+        text = f"{', '.join(_HEADS[name] for name in spared)}: in {file}{wider}"
+        console.print(wrapped("also", Text(text, LABEL)), width=_width(console))
     if shown.goals:
         console.print(reached_table(shown.goals, shown.reached, _width(console)))
     for reason, count in _reasons(shown.rows).items():
@@ -68,6 +73,7 @@ def show(console: Console, shown: Shown) -> None:
         value.append(f", the first of {equal:,} that are equal", LABEL)
     if shown.best.get("dropped"):
         value.append(f", with {_FORMATS['dropped'](shown.best['dropped'])} device steps dropped", BAD)
+        value.append(" on average" if shown.variants else "", BAD)
     console.print(wrapped("best", value), width=_width(console))
     console.print(wrapped("results", Text(shown.folder, STRONG)), width=_width(console))
 
@@ -87,7 +93,7 @@ _HEADS: Final = {
 }
 
 
-_SPARED: Final = ("to_target_bytes", "energy_j", "bytes", "perplexity")
+_SPARED: Final = ("to_target_bytes", "energy_j", "bytes", "perplexity", "virtual_s")
 _COMPARED: Final = ("virtual_s", "to_target_s")
 _FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "virtual_s": f.duration,
@@ -108,19 +114,21 @@ def _picked(rows: Sequence[Row], by: str) -> tuple[Sequence[Row], int]:
     return known[:MOST_ROWS], len(rows) - min(MOST_ROWS, len(known))
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int) -> Table:
-    """The table, without the numbers that matter least where all do not fit."""
+def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int) -> tuple[Table, list[str]]:
+    """The table, without the numbers that matter least where all do not fit, and which those are."""
     numbers = [name for name in _HEADS if any(row.get(name) is not None for row in rows)]
     if not any(row.get("dropped") for row in rows):
         numbers = [name for name in numbers if name != "dropped"]
-    spared = [name for name in _SPARED if name in numbers and name != shown.best_by]
+    may_go = [name for name in _SPARED if name in numbers and name != shown.best_by]
+    spared: list[str] = []
     while True:
         heads = [short(name, columns) for name in columns] + _heads(numbers, variants=bool(shown.variants))
         cells = [_cells(row, columns, numbers, variants=bool(shown.variants)) for row in rows]
         wide = [max(map(cell_len, "\n".join(each).splitlines())) for each in zip(heads, *cells, strict=True)]
-        if not spared or sum(wide) + 3 * len(wide) <= width:
+        if not may_go or sum(wide) + 3 * len(wide) <= width:
             break
-        numbers.remove(spared.pop(0))
+        spared.append(may_go.pop(0))
+        numbers.remove(spared[-1])
     table = Table(
         box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=f"{shown.name}{shown.note}"
     )
@@ -131,7 +139,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int
     for row, texts in zip(rows, cells, strict=True):
         style = ACCENT if all(row.get(name) == shown.best.get(name) for name in columns) else None
         table.add_row(*texts, style=style)
-    return table
+    return table, spared
 
 
 def _heads(numbers: Sequence[str], *, variants: bool) -> list[str]:

@@ -28,7 +28,7 @@ NUMBERS: Final = (
     "to_target_bytes",
     "dropped",
 )
-LOWER_IS_BETTER: Final = ("virtual_s", "bytes", "energy_j", "perplexity", "to_target_s", "to_target_bytes")
+LOWER_IS_BETTER: Final = ("virtual_s", "bytes", "energy_j", "perplexity", "to_target_s", "to_target_bytes", "dropped")
 
 
 def of_curves(curves: Sequence[Curve]) -> list[Row]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +16,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import cli
 from simulator import world
 from simulator.scenario import Scenario, Template, load
+from simulator.views.study import Shown, show
 from simulator.whatif import goals
 from simulator.whatif.cells import TIMING_ONLY, Failure, Moment, Result, Task, content_key
 from simulator.whatif.folder import StudyFolder
@@ -132,6 +136,42 @@ def test_a_cell_that_gives_devices_up_says_how_many_beside_its_time(capsys, tmp_
     _, out, _ = study(capsys, str(FOUR), *vary)
     assert "dropped" in next(line for line in out.splitlines() if "numbers" in line)
     assert "6 device steps dropped" in " ".join(out.split())  # three of four, in each of two rounds
+
+
+def test_means_over_seeds_count_the_dropped_too(capsys, tmp_path):
+    rule = ("--set", "training.wait=first", "--set", "training.first=4")
+    options = ("--vary", "training.first=1,4", *rule, "--seeds", "1..3", "--out", str(tmp_path / "s"))
+    result = json.loads(study(capsys, str(FOUR), *options, "--json")[1])
+    assert [row["dropped"] for row in result["variants"]] == [6, 0]  # three of four, in each of two rounds
+    assert result["best"]["dropped"] == 6
+    _, out, _ = study(capsys, str(FOUR), *options)
+    assert "dropped" in next(line for line in out.splitlines() if "virtual time" in line)
+    assert "with 6 device steps dropped on average" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("half", [{}, {"virtual_s_half": 321.0, "perplexity_half": 3.2}])
+def test_what_a_narrow_table_leaves_out_is_said_and_perplexity_never_goes_before_bytes_and_energy(half):
+    """At every width each number is a column, whole, or named below with the file that has it."""
+    row = dict.fromkeys(("virtual_s", "bytes", "energy_j", "perplexity", "to_target_s", "to_target_bytes"), 1234.5)
+    row |= {"model.split": 3, "way": "trained", "status": "done", "reason": None, **half}
+    told: set[frozenset[str]] = set()
+    for width in range(60, 120):
+        out = io.StringIO()
+        shown = Shown("s", ["model.split"], [row], [row] if half else [], "to_target_s", row, "studies/s")
+        show(Console(file=out, width=width), shown)
+        table, _, rest = out.getvalue().partition("\nalso ")
+        named, _, where = " ".join(re.split(r"\n(?:seeds|best) ", rest)[0].split()).partition(": in ")
+        missing = frozenset(filter(None, named.split(", ")))
+        assert missing <= {"virtual time", "bytes", "energy", "perplexity", "bytes to target"}
+        (cells,) = [re.split(r" {2,}", line.strip()) for line in table.splitlines() if line.startswith(" 3 ")]
+        compared = 2 - ("virtual time" in missing) if half else 0  # columns of differences
+        assert len(cells) == 1 + (not half) + 6 - len(missing) + compared
+        assert "…" not in table
+        wider = ", or with a wider terminal" if width < 112 else ""
+        assert where == (f"{'variants.csv' if half else 'study.csv'}{wider}" if missing else "")
+        assert "perplexity" not in missing or {"bytes", "energy"} < missing
+        told.add(missing)
+    assert len(told) > 2, "or this test shows nothing"
 
 
 def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, tmp_path):
