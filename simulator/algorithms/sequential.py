@@ -12,9 +12,10 @@ turn, in the order of the fleet:
     c2  device      R goes up to the relay, which acknowledges it and begins the next turn
 
 The relay is the aggregation server: phones cannot reach each other. Nothing is averaged, so there is one set of
-adapters, and it takes N steps a round. A device that goes in its turn takes its step with it; the next one begins with
-the adapters from before. Each device has the moments of its own earlier turns (``training.moments: average`` hands them
-on with the adapters, which weighs nothing here).
+adapters, and it takes N steps a round. (Where splits differ, a block between them has one set that goes round and one
+at the server.) A turn is one batch; papers also let it be an epoch. A device that goes in its turn takes its step with
+it; the next one begins with the adapters from before. Each device has the moments of its own earlier turns
+(``training.moments: average`` hands them on with the adapters, which weighs nothing here).
 """
 
 from __future__ import annotations

@@ -15,7 +15,21 @@ from simulator.workload.split import EMBEDDING_KERNELS, SplitWorkload
 NOTHING = Work(0.0, 0.0)
 
 
-class DeviceWorkload(SplitWorkload):
+class _Uncut(SplitWorkload):
+    """Nothing crosses a cut."""
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Nothing is sent up in a step."""
+        return 0
+
+    @cached_property
+    def gradient_bytes(self) -> int:
+        """Nothing comes down in a step."""
+        return 0
+
+
+class DeviceWorkload(_Uncut):
     """The whole model on the device, head and loss included; ``split`` is the number of blocks.
 
     The head's weights are those of the embedding (GPT-2 ties them), so they are held once.
@@ -41,16 +55,6 @@ class DeviceWorkload(SplitWorkload):
         """Nothing is left to the server."""
         return NOTHING
 
-    @cached_property
-    def activation_bytes(self) -> int:
-        """Nothing crosses a cut."""
-        return 0
-
-    @cached_property
-    def gradient_bytes(self) -> int:
-        """Nothing crosses a cut."""
-        return 0
-
     @property
     def client_memory(self) -> dict[str, int]:
         """As for a split, with the logits and their gradient, and no messages of activations."""
@@ -64,7 +68,7 @@ class DeviceWorkload(SplitWorkload):
         return {"runtime": RUNTIME_BYTES}
 
 
-class ServerWorkload(SplitWorkload):
+class ServerWorkload(_Uncut):
     """The whole model at the server, for the batch of one device's data; ``split`` is 0."""
 
     @cached_property
@@ -81,16 +85,6 @@ class ServerWorkload(SplitWorkload):
     def server_forward(self) -> Work:
         """Embedding, all blocks and the head, forward."""
         return super().server_forward + Work(0.0, 0.0, EMBEDDING_KERNELS)
-
-    @cached_property
-    def activation_bytes(self) -> int:
-        """Nothing crosses a cut."""
-        return 0
-
-    @cached_property
-    def gradient_bytes(self) -> int:
-        """Nothing crosses a cut."""
-        return 0
 
     @property
     def client_memory(self) -> dict[str, int]:
