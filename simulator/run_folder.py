@@ -300,6 +300,12 @@ def _versions() -> dict[str, str | None]:
     return versions
 
 
+def trainers() -> str:
+    """Versions of what computes losses here, for a person: ``splitwire 0.1.0, torch 2.9.0``. Torch is not loaded."""
+    found = {"splitwire": _own_version(), "torch": _installed("torch")}
+    return ", ".join(f"{name} {version}" for name, version in found.items() if version)
+
+
 def _installed(name: str) -> str | None:
     try:
         return metadata.version(name)

@@ -20,7 +20,7 @@ from simulator.numerics import Loss, Numerics, Ticket
 from simulator.numerics.divergence import reason
 from simulator.numerics.history import KEY_BYTES, KINDS, Event, History
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the file's form, and of what the keys stand for: raised whenever a tape of before would replay something else."""
 
 MOST_BYTES: Final = 1 << 27
@@ -30,6 +30,7 @@ MOST_BYTES: Final = 1 << 27
 _ENVELOPE: Final = {"tape": int, "hash": bytes, "content": bytes}
 _CONTENT: Final = {
     "training": str,
+    "made_by": str,
     "weights": bytes,
     "keys": bytes,
     "means": bytes,
@@ -52,6 +53,7 @@ class Tape:
     """What a run has computed. ``training`` says what was trained, ``weights`` has each device's in an average.
 
     ``lengths`` has the positions per sequence of each batch, by device and round, where they differ; else nothing.
+    ``made_by`` has the versions of what computed the losses, as a person reads them.
     """
 
     training: str
@@ -59,6 +61,7 @@ class Tape:
     losses: Mapping[bytes, Loss]
     events: Sequence[Event]
     lengths: Mapping[tuple[int, int], int]
+    made_by: str
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -66,6 +69,7 @@ class Tape:
         batches = [number for (device, round), tokens in self.lengths.items() for number in (device, round, tokens)]
         content: dict[str, str | bytes] = {
             "training": self.training,
+            "made_by": self.made_by,
             "weights": _packed(self.weights, "<f8"),
             "keys": b"".join(self.losses),
             "means": _packed([loss.mean for loss in self.losses.values()], "<f8"),
@@ -101,6 +105,8 @@ class Tape:
         agree = agree and len(kinds) == len(rounds) == len(counts) and sum(counts) == len(devices)
         agree = agree and len(batches) % 3 == 0 and min(batches[2::3], default=1) >= 1
         known = all(kind < len(KINDS) for kind in kinds) and all(0 <= device < len(weights) for device in devices)
+        if not content["made_by"].isprintable():  # a terminal would obey it
+            raise ValueError("is damaged: what made it is no text")
         if not (agree and known and min(counts, default=0) >= 0 and min(positions, default=0) >= 0):
             raise ValueError("is damaged: its parts do not belong together")
         named = [keys[first : first + KEY_BYTES] for first in range(0, len(keys), KEY_BYTES)]
@@ -114,6 +120,7 @@ class Tape:
                 for kind, round, count, end in zip(kinds, rounds, counts, ends, strict=True)
             ],
             dict(zip(zip(batches[::3], batches[1::3], strict=True), batches[2::3], strict=True)),
+            content["made_by"],
         )
 
 
@@ -121,9 +128,19 @@ class Recording:
     """Passes everything on to a run's numerics and keeps the losses. Implements `Numerics`."""
 
     def __init__(
-        self, numerics: Numerics, training: str, weights: Sequence[float], *, tokens: int | None = None
+        self,
+        numerics: Numerics,
+        training: str,
+        weights: Sequence[float],
+        *,
+        tokens: int | None = None,
+        made_by: str = "",
     ) -> None:
-        """``training`` says what is trained: the root of all keys. ``tokens``: length of every batch, if it has one."""
+        """``training`` says what is trained: the root of all keys. ``tokens``: length of every batch, if it has one.
+
+        ``made_by`` is kept on the tape.
+        """
+        self._made_by = made_by
         self._numerics, self._training, self._weights, self._tokens = numerics, training, weights, tokens
         self._history = History(training.encode())
         self._losses: dict[bytes, Loss] = {}
@@ -186,7 +203,7 @@ class Recording:
     @property
     def tape(self) -> Tape:
         """What was recorded so far."""
-        return Tape(self._training, self._weights, self._losses, self._history.events, self._lengths)
+        return Tape(self._training, self._weights, self._losses, self._history.events, self._lengths, self._made_by)
 
 
 class Replay:

@@ -16,14 +16,16 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.text import Text
 
 from simulator import session, world
 from simulator.numerics.tape import Diverged, Tape
 from simulator.record import Observer
-from simulator.run_folder import SCENARIO, SUMMARY, TAPE
+from simulator.run_folder import SCENARIO, SUMMARY, TAPE, trainers
 from simulator.run_reader import check_finished
 from simulator.scenario import Scenario, load
 from simulator.views import format as f
+from simulator.views.palette import LABEL
 from simulator.views.pieces import wrapped
 from simulator.whatif.tape import read_tape, replayed, training_key, training_settings
 
@@ -68,13 +70,20 @@ def retime(
     schedule does that, and leaves nothing; and what `session.run` raises.
     """
     before = _read(run)
+    tape = None
     if retrain:
         after = session.run(before.resolved, overrides, out=out, quiet=quiet)
     else:
         scenario = load(before.resolved, overrides)
-        after = session.perform(scenario, _work(before, scenario, overrides), out=out, quiet=quiet)
+        work = _work(before, scenario, overrides)
+        tape = work.tape and work.tape()
+        after = session.perform(scenario, work, out=out, quiet=quiet)
     if not quiet:
-        Console(highlight=False).print(Padding(wrapped("compared", comparison(run, before.summary, after)), (0, 2)))
+        console = Console(highlight=False)
+        console.print(Padding(wrapped("compared", comparison(run, before.summary, after)), (0, 2)))
+        if tape is not None and tape.made_by != trainers():
+            note = f"with {tape.made_by}, and here is {trainers()}: exact are the recorded losses"
+            console.print(Padding(wrapped("recorded", Text(note, LABEL)), (0, 2)))
     return after
 
 

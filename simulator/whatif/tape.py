@@ -14,6 +14,7 @@ from simulator.fitting import placements
 from simulator.fleet import Fleet
 from simulator.numerics import Numerics
 from simulator.numerics.tape import MOST_BYTES, Recording, Replay, Tape
+from simulator.run_folder import trainers
 from simulator.scenario import Scenario
 from simulator.workload import shape_of
 
@@ -61,7 +62,9 @@ class Recorder:
     ) -> tuple[Numerics, Sequence[float]]:
         """The numerics of a run, with a recording before them."""
         numerics, weights = self._learner(scenario, everybody, phase)
-        self._recording = Recording(numerics, training_key(scenario), weights, tokens=_tokens(scenario))
+        self._recording = Recording(
+            numerics, training_key(scenario), weights, tokens=_tokens(scenario), made_by=trainers()
+        )
         return self._recording, weights
 
     @property

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,18 @@ def test_the_summary_is_followed_by_one_line_that_compares(finished, capsys, tmp
     told = " ".join(out[out.index("compared") :].split())
     assert f"{old_s:.1f} s, now {new_s:.1f} s, {old_s / new_s:.2f}x as fast; cell +" in told
     assert "perplexity" in out
+
+
+def test_losses_that_other_versions_recorded_are_told_as_such(finished, capsys, tmp_path, monkeypatch):
+    """Also when they are retimed twice; where nothing has changed nothing is said."""
+    made = f"torch {metadata.version('torch')}"
+    assert "recorded" not in call(capsys, "retime", str(finished), "--out", str(tmp_path / "same"))[1]
+    monkeypatch.setattr("simulator.whatif.retime.trainers", lambda: "splitwire 9.9, torch 9.8")
+    for run, name in ((finished, "once"), (tmp_path / "once", "twice")):
+        code, out, _ = call(capsys, "retime", str(run), "--out", str(tmp_path / name))
+        told = " ".join(out[out.index("recorded ") :].split())
+        assert code == 0
+        assert f"{made}, and here is splitwire 9.9, torch 9.8: exact are the recorded losses" in told
 
 
 def test_a_run_of_times_only_is_retimed_as_such_and_says_so(capsys, tmp_path):

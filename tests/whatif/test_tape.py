@@ -208,8 +208,8 @@ def test_whoever_has_gone_on_before_an_evaluation_that_came_first_is_named():
 
 def test_a_tape_of_another_version_is_refused():
     envelope = msgpack.unpackb(tape_of().to_bytes())
-    with pytest.raises(ValueError, match="is a tape of version 2, and this splitwire reads version 1"):
-        Tape.from_bytes(msgpack.packb({**envelope, "tape": 2}))
+    with pytest.raises(ValueError, match="is a tape of version 3, and this splitwire reads version 2"):
+        Tape.from_bytes(msgpack.packb({**envelope, "tape": 3}))
 
 
 def test_a_tape_with_one_bit_changed_is_refused():
@@ -235,7 +235,19 @@ def test_corrupted_bytes_are_refused_or_change_nothing(data):
     assert found == dataclasses.replace(whole, weights=list(whole.weights))
 
 
-FIELDS = ["training", "weights", "keys", "means", "positions", "kinds", "rounds", "counts", "devices", "batches"]
+FIELDS = [
+    "training",
+    "made_by",
+    "weights",
+    "keys",
+    "means",
+    "positions",
+    "kinds",
+    "rounds",
+    "counts",
+    "devices",
+    "batches",
+]
 
 
 def sealed(content: bytes) -> bytes:
@@ -253,7 +265,7 @@ def test_hostile_content_behind_a_right_hash_never_gives_anything_but_a_value_er
 
 @given(
     st.fixed_dictionaries(
-        {name: st.text(max_size=4) if name == "training" else st.binary(max_size=48) for name in FIELDS}
+        {name: st.text(max_size=4) if name in ("training", "made_by") else st.binary(max_size=48) for name in FIELDS}
     )
 )
 def test_parts_that_do_not_belong_together_are_refused_and_others_make_a_sound_tape(content):
@@ -261,6 +273,7 @@ def test_parts_that_do_not_belong_together_are_refused_and_others_make_a_sound_t
         tape = Tape.from_bytes(sealed(msgpack.packb(content)))
     except ValueError:
         return
+    assert tape.made_by.isprintable()
     assert all(0 <= device < len(tape.weights) for event in tape.events for device in event.devices)
 
 
