@@ -225,6 +225,10 @@ def _legend(plan: Row, pen: Pen) -> Iterator[Text]:
 def _best(best: Row) -> Iterator[RenderableType]:
     """The choice, what it costs, and what it gains."""
     what = {"round-time": "shortest round", "energy": "least energy", "bytes": "fewest bytes"}[best["objective"]]
+    least = best["least"]
+    if least is not None:
+        value = joules(least["energy_j"]) if best["objective"] == "energy" else seconds(least["round_s"])
+        what = f"within 1 % of the {what}, {value}; the fewest bytes of those"
     limits = f"{' and '.join(best['subject_to'])} kept"
     how = f"   {what}, {limits}; {best['method']}"
     yield wrapped("best", Text.assemble((_splits(best), f"bold {ACCENT}"), (how, LABEL)))
@@ -242,11 +246,9 @@ def _best(best: Row) -> Iterator[RenderableType]:
         more = f"; and {len(best['equals']) - MOST_EQUALS} more" if len(best["equals"]) > MOST_EQUALS else ""
         told = "; ".join(_splits({"splits": each}) for each in best["equals"][:MOST_EQUALS])
         yield wrapped("as good", Text(f"{told}{more}", LABEL))
-    if best["near"] is not None:
-        fewest = Text.assemble(
-            (f"{_splits(best['near'])}   ", STRONG), _cost(best["near"]), (": the fewest bytes", LABEL)
-        )
-        yield wrapped("within 1 %", fewest)
+    if least is not None:
+        label = {"round-time": "fastest", "energy": "least energy"}[best["objective"]]
+        yield wrapped(label, Text.assemble((f"{_splits(least)}   ", STRONG), _cost(least)))
     if best["scenario"] is not None:
         yield wrapped("written", Text(best["scenario"], STRONG))
     yield wrapped("to run it", Text(best["command"], ACCENT))

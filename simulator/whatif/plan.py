@@ -22,7 +22,7 @@ from simulator.views.charts import check_png
 from simulator.views.plan import picture, show
 from simulator.whatif import plan_write
 from simulator.whatif.plan_choice import ROUND_TIME, Chooser, Goal, Progress, lacking
-from simulator.whatif.plan_search import Choice, Found, front, scored
+from simulator.whatif.plan_search import Choice, Found, front, scored, taken
 from simulator.whatif.plan_space import Cut, ranks_of, splits_of
 from simulator.whatif.plan_timing import Fit, Stopwatch, Timed
 
@@ -230,23 +230,19 @@ def _round(timed: Timed | None) -> dict[str, Any]:
 
 def _quickest(watch: Stopwatch, cuts: Sequence[Cut], fleet: Sequence[Mapping[str, Any]]) -> Found | None:
     """The same split for everybody, at the scenario's own rank where that is among those asked for."""
-    timed = {cut: entry["round_s"] for cut, entry in zip(cuts, fleet, strict=True) if entry["round_s"] is not None}
+    timed = {cut: entry for cut, entry in zip(cuts, fleet, strict=True) if entry["round_s"] is not None}
     own = watch.scenario.lora.rank
     looked_at = [cut for cut in timed if cut.rank == own] or list(timed)
     if not looked_at:
         return None
     names = [group.name for group in watch.scenario.groups]
-    best = min(looked_at, key=lambda cut: timed[cut])
-    equals = [dict.fromkeys(names, cut) for cut in looked_at if timed[cut] == timed[best] and cut != best]
-    score = scored(0.0, timed[best], 0.0)
-    return Found(
-        dict.fromkeys(names, best),
-        score,
-        f"of {len(looked_at)} with one split and rank {best.rank} for all",
-        len(looked_at),
-        equals,
-        equals,
-    )
+    scores = {
+        (cut,) * len(names): scored(0.0, timed[cut]["round_s"], timed[cut]["bytes_up"] + timed[cut]["bytes_down"])
+        for cut in looked_at
+    }
+    ranks = sorted({cut.rank for cut in looked_at})
+    rank = f"rank {ranks[0]}" if len(ranks) == 1 else "one rank"
+    return taken(names, scores, f"of {len(looked_at)} with one split and {rank} for all")
 
 
 def _best(watch: Stopwatch, found: Found, goal: Goal) -> dict[str, Any]:
@@ -265,7 +261,7 @@ def _best(watch: Stopwatch, found: Found, goal: Goal) -> dict[str, Any]:
         "splits": {name: cut.split for name, cut in found.choice.items()},
         "ranks": {name: cut.rank for name, cut in found.choice.items()},
         "equals": [{name: cut.split for name, cut in choice.items()} for choice in found.equals],
-        "near": _near(watch, found),
+        "least": None if found.best == found.choice else _least(watch, found.best),
         **_round(after),
         "before": None if before is None else _round(before),
         "before_reason": reason,
@@ -273,13 +269,9 @@ def _best(watch: Stopwatch, found: Found, goal: Goal) -> dict[str, Any]:
     }
 
 
-def _near(watch: Stopwatch, found: Found) -> dict[str, Any] | None:
-    """Of the choices that are as good for all that is known, the one of the fewest bytes; None if that is the best."""
-    rounds = [(watch.fleet(choice), choice) for choice in (found.choice, *found.near)]
-    timed, choice = min(rounds, key=lambda each: each[0].bytes_up + each[0].bytes_down)
-    if choice == found.choice:
-        return None
-    return {"splits": {name: cut.split for name, cut in choice.items()}, **_round(timed)}
+def _least(watch: Stopwatch, choice: Choice) -> dict[str, Any]:
+    """The choice of the least time or energy, where one that is as good for all that is known sends less."""
+    return {"splits": {name: cut.split for name, cut in choice.items()}, **_round(watch.fleet(choice))}
 
 
 def _changes(before: Timed, after: Timed) -> dict[str, float | None]:

@@ -186,7 +186,7 @@ class Chooser:
         choice = {name: cuts[0] for name, cuts in least.items()}
         equals = [{**choice, name: cut} for name, cuts in least.items() for cut in cuts[1:]]
         method = "exact: what a class sends does not depend on the others"
-        return Found(choice, self._score(choice), method, 1, equals, equals)
+        return Found(choice, self._score(choice), method, 1, choice, equals)
 
     def _too_hungry(self, found: Found) -> str:
         timed = self._watch.fleet(found.choice)

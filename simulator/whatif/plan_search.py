@@ -14,7 +14,7 @@ PATIENCE: Final = 2
 """A walk along the splits of one class ends when so many in a row are no better than the best."""
 
 NEAR: Final = 0.01
-"""Choices that are worse by so little are as good as the best: under `tcp` the same fleet scatters by that."""
+"""Choices that are worse by so little are as good as the best, since under `tcp` the same fleet scatters by that."""
 
 Choice = Mapping[str, Cut]
 
@@ -49,21 +49,36 @@ def _no_worse(one: float, other: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best choice that was tried, how it was searched for, how many were tried, and which are as good.
+    """The choice that is taken, how it was searched for, how many were tried, and what it was taken from.
 
-    ``equals`` are equal but for their bytes, ``near`` are within `NEAR` of it.
+    ``best`` has the least value of all; the choice is the one of the fewest bytes within `NEAR` of it. ``equals`` equal
+    the choice but for their bytes.
     """
 
     choice: dict[str, Cut]
     score: Score
     method: str
     tried: int
+    best: dict[str, Cut]
     equals: list[dict[str, Cut]]
-    near: list[dict[str, Cut]]
+
+
+def taken(names: Sequence[str], scores: Mapping[tuple[Cut, ...], Score], method: str) -> Found:
+    """Take one of the choices that were scored, given as a cut for each of the classes ``names``; see `Found`."""
+    best = min(scores, key=scores.__getitem__)
+    most = (1 + NEAR) * scores[best].value
+    near = [cuts for cuts, score in scores.items() if score.excess == scores[best].excess and score.value <= most]
+    choice = min(near, key=lambda cuts: (scores[cuts].bytes, scores[cuts].value))
+    equals = [cuts for cuts in near if scores[cuts].value == scores[choice].value and cuts != choice]
+
+    def named(cuts: tuple[Cut, ...]) -> dict[str, Cut]:
+        return dict(zip(names, cuts, strict=True))
+
+    return Found(named(choice), scores[choice], method, len(scores), named(best), [*map(named, equals)])
 
 
 class Search:
-    """Looks for the choice of the least score; each is scored once."""
+    """Looks for the choice of the least score, and takes one that is as good; each is scored once."""
 
     def __init__(self, options: Mapping[str, Sequence[Cut]], score: Callable[[Choice], Score]) -> None:
         """Take what each class may be given, in order of depth, and what a choice is worth."""
@@ -81,20 +96,14 @@ class Search:
         """Try all of at most so many; else improve one class after another, from the best of the starts."""
         if self.combinations <= most:
             method = f"exact: all {self.combinations} combinations timed"
-            best = min(product(*self._options), key=self._of)
+            for cuts in product(*self._options):
+                self._of(cuts)
         else:
-            method = "greedy: one class after another"
-            best = self._descend(min((tuple(start[name] for name in self._names) for start in starts), key=self._of))
-            method = f"{method}, {len(self._scores)} of {self.combinations:,} combinations timed"
-        found = self._scores[best]
-        alike = {cuts: score for cuts, score in self._scores.items() if score.excess == found.excess and cuts != best}
-        equals = [cuts for cuts, score in alike.items() if score.value == found.value]
-        near = [cuts for cuts, score in alike.items() if score.value <= (1 + NEAR) * found.value]
-        return Found(
-            self._named(best), found, method, len(self._scores), [*map(self._named, equals)], [*map(self._named, near)]
-        )
+            self._descend(min((tuple(start[name] for name in self._names) for start in starts), key=self._of))
+            method = f"greedy: one class after another, {len(self._scores)} of {self.combinations:,} combinations timed"
+        return taken(self._names, self._scores, method)
 
-    def _descend(self, best: tuple[Cut, ...]) -> tuple[Cut, ...]:
+    def _descend(self, best: tuple[Cut, ...]) -> None:
         """Until no change of one class helps."""
         while True:
             before = best
@@ -102,7 +111,7 @@ class Search:
                 for deeper in (True, False):
                     best = self._walk(best, place, deeper=deeper)
             if best == before:
-                return best
+                return
 
     def _walk(self, best: tuple[Cut, ...], place: int, *, deeper: bool) -> tuple[Cut, ...]:
         """Try the splits of one class in one direction, until `PATIENCE` of them have not helped."""

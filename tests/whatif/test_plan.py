@@ -256,21 +256,44 @@ def test_an_access_class_counts_with_its_medians_whatever_the_seed():
 def test_the_best_choice_is_that_of_brute_force(slow_server, objective):
     best = planned(slow_server, optimise=objective)["best"]
 
-    def cost(choice: tuple[int, ...]) -> float:
+    def cost(choice: tuple[int, ...]) -> tuple[float, int]:
         changes = [f"devices.{number}.split={split}" for number, split in enumerate(choice)]
         summary = world.run(load(slow_server, changes), timing_only=True).summary
-        return summary["virtual_s"] if objective == "round-time" else summary["bytes_up"] + summary["bytes_down"]
+        size = summary["bytes_up"] + summary["bytes_down"]
+        return summary["virtual_s"] if objective == "round-time" else size, size
 
     costs = {choice: cost(choice) for choice in product(range(1, 12), repeat=2)}
+    least = min(value for value, _ in costs.values())
+    near = [choice for choice, (value, _) in costs.items() if value <= 1.01 * least]
+    found = tuple(best["splits"].values())
     assert best["method"].startswith("exact")
-    found = cost(tuple(best["splits"].values()))
-    assert found == pytest.approx(min(costs.values()), rel=1e-9)
-    assert found < costs[6, 6], "or this test shows nothing"
+    assert found == min(near, key=lambda choice: costs[choice][1])
+    assert costs[found][0] < costs[6, 6][0], "or this test shows nothing"
     if objective == "round-time":
-        assert tuple(best["splits"].values()) == min(costs, key=costs.__getitem__)
         assert best["splits"]["quick"] > best["splits"]["slow"], "who computes faster takes more off the server"
-        assert best["round_s"] == pytest.approx(found / 2, rel=1e-9)
-        assert best["change"]["round_s"] == pytest.approx(found / costs[6, 6] - 1, rel=1e-9)
+        assert best["round_s"] == pytest.approx(costs[found][0] / 2, rel=1e-9)
+        assert best["change"]["round_s"] == pytest.approx(costs[found][0] / costs[6, 6][0] - 1, rel=1e-9)
+        if best["least"] is None:
+            assert costs[found][0] == pytest.approx(least, rel=1e-9)
+        else:
+            assert costs[tuple(best["least"]["splits"].values())][0] == pytest.approx(least, rel=1e-9)
+
+
+def test_what_is_faster_by_less_than_1_percent_is_not_bought_with_bytes(tmp_path):
+    """It is told, and neither taken nor written."""
+    out = tmp_path / "best.yaml"
+    result, written = planned(FOUR, splits="1,10", optimise="round-time", out=out), load(out)
+    best = result["best"]
+    assert best["splits"] == {"low": 1, "mid": 1, "high": 1} == {each.name: each.split for each in written.groups}
+    assert best["least"]["splits"] == {"low": 1, "mid": 1, "high": 10}
+    assert best["least"]["round_s"] < best["round_s"] <= 1.01 * best["least"]["round_s"]
+    assert best["least"]["bytes_up"] > 1.5 * best["bytes_up"]
+    file = io.StringIO()
+    show(Console(file=file, width=100), result)
+    told = " ".join(file.getvalue().split())
+    least_ms = 1000 * best["least"]["round_s"]
+    assert f"within 1 % of the shortest round, {least_ms:.0f} ms; the fewest bytes of those" in told
+    assert f"fastest low 1, mid 1, high 10 {least_ms:.0f} ms a round" in told
 
 
 def test_the_greedy_search_finds_the_same_with_fewer_timings(slow_server, monkeypatch):
@@ -292,7 +315,9 @@ def test_classes_that_do_not_matter_get_the_fewest_bytes(slow_server):
 def test_without_an_objective_the_best_is_the_quickest_of_one_split_for_all(slow_server):
     result = planned(slow_server)
     own = [entry for entry in result["fleet"] if entry["rank"] == 8]
-    quickest = min(own, key=lambda entry: entry["round_s"])
+    least_s = min(entry["round_s"] for entry in own)
+    near = [entry for entry in own if entry["round_s"] <= 1.01 * least_s]
+    quickest = min(near, key=lambda entry: entry["bytes_up"] + entry["bytes_down"])
     assert result["best"]["splits"] == {"quick": quickest["split"], "slow": quickest["split"]}
     assert result["best"]["round_s"] == quickest["round_s"]
     assert set(result["best"]["ranks"].values()) == {8}, "no rank is called better than another"
