@@ -23,6 +23,8 @@ INK, PALE, FAINT = "#222222", "#777777", "#E4E4E4"
 DPI: Final = 150
 MOST_SERIES: Final = len(COLOURS)
 FEW: Final = 40  # points: so many have marks, and cells of a heat map their number
+COVERS: Final = 0.005  # lines are drawn as one that are apart by less than this share of their values and of the axis
+DASH: Final = 5.0  # in widths of a line
 LOG_FROM: Final = 20.0  # a positive axis whose ends lie this factor apart is logarithmic
 
 
@@ -255,12 +257,40 @@ def _draw_lines(axes: Axes, x: Scale, y: Scale, series: Sequence[Series], *, ste
     x_unit, y_unit = _set_scales(
         axes, x, y, [value for each in series for value in each.xs], [value for each in series for value in each.ys]
     )
-    for place, each in enumerate(series):
+    for place, (each, (turn, of)) in enumerate(zip(series, _turns(series), strict=True)):
         colour = COLOURS[place % MOST_SERIES]
         xs, ys = [value / x_unit.worth for value in each.xs], [value / y_unit.worth for value in each.ys]
         style: dict[str, Any] = {"drawstyle": "steps-post"} if step else {}
+        if of > 1:
+            dashes = (turn * DASH, (DASH, (of - 1) * DASH))
+            style |= {"linestyle": dashes, "dash_capstyle": "butt", "markevery": (turn, of) if len(xs) >= of else None}
         mark = MARKS[place % len(MARKS)] if len(xs) <= FEW else None
         axes.plot(xs, ys, color=colour, linewidth=1.6, marker=mark, markersize=3.5, label=each.label, **style)
+
+
+def _turns(series: Sequence[Series]) -> list[tuple[int, int]]:
+    """Of each line, its place among those that would cover it, and how many they are: they take turns in dashes."""
+    spans = [
+        max(values, default=0.0) - min(values, default=0.0)
+        for values in ([x for each in series for x in each.xs], [y for each in series for y in each.ys])
+    ]
+    groups: list[list[int]] = []
+    for place, each in enumerate(series):
+        group = next((group for group in groups if _covers(each, series[group[0]], spans)), None)
+        if group is None:
+            groups.append([place])
+        else:
+            group.append(place)
+    turns = {place: (turn, len(group)) for group in groups for turn, place in enumerate(group)}
+    return [turns[place] for place in range(len(series))]
+
+
+def _covers(one: Series, other: Series, spans: Sequence[float]) -> bool:
+    return len(one.xs) == len(other.xs) and all(
+        abs(a - b) <= COVERS * min(abs(a), span)
+        for mine, others, span in zip((one.xs, one.ys), (other.xs, other.ys), spans, strict=True)
+        for a, b in zip(mine, others, strict=True)
+    )
 
 
 def _set_scales(axes: Axes, x: Scale, y: Scale, xs: Sequence[float], ys: Sequence[float]) -> tuple[Unit, Unit]:

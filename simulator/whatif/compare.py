@@ -136,9 +136,15 @@ def _as_json(run: Run, levels: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def _named(run: Run, before: str, after: str = "") -> str:
+    """The scenario's name, and the folder's where that is another."""
+    name = run.summary.get("name")
+    return run.label if name in {None, run.label} else f"{name}{before}{run.label}{after}"
+
+
 def _picture(runs: Sequence[Run], target: float | None) -> bytes:
     """Perplexity over time and over bytes where it was taken, and where the time went."""
-    trained = [(run.label, found) for run in runs if (found := taken(run.curve))]
+    trained = [(_named(run, " (", ")"), found) for run in runs if (found := taken(run.curve))]
     losses = [[each.perplexity or 0.0 for each in found] for _, found in trained]
     times = [
         charts.Series(label, [each.virtual_s for each in found], ys)
@@ -150,5 +156,5 @@ def _picture(runs: Sequence[Run], target: float | None) -> bytes:
     ]
     parts = list(dict.fromkeys(part for run in runs for part in run.summary.get("blame", {})))
     blamed = [charts.Series(part, [run.summary.get("blame", {}).get(part, 0.0) for run in runs], []) for part in parts]
-    bars = charts.Bars(TIME, [run.label for run in runs], [each for each in blamed if any(each.xs)])
+    bars = charts.Bars(TIME, [_named(run, "\n") for run in runs], [each for each in blamed if any(each.xs)])
     return charts.comparison([TIME, BYTES] if times else [], PERPLEXITY, [times, sizes], bars, target=target)

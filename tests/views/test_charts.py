@@ -41,3 +41,22 @@ def test_a_dollar_begins_no_formula_in_a_title_at_a_tick_or_in_a_legend():
     lines(r"from $\here{ to $ there", r"$\here{$")
     x = Scale(r"$\a{$", ticks=[r"$\b{$", "2"])
     charts.heat_map(x, x, [[1.0, 2.0], [3.0, 4.0]], shown=Scale("time", "s"), title="")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_of_lines_that_cover_each_other_all_are_seen(count):
+    """Each has its share of the pixels; a line that is apart from the others is whole."""
+    xs, ys = [float(x) for x in range(10)], [float(y) for y in (90, 70, 60, 52, 45, 39, 34, 30, 27, 25)]
+    covering = [Series("a", [x * (1 + 1e-4 * place) for x in xs], ys) for place in range(count)]
+    apart = Series("b", xs, [y / 2 for y in ys])
+    scales = [Scale("time", "s")], Scale("perplexity")
+    counts = drawn(charts.side_by_side(*scales, [[*covering, apart]], title=""), count + 1)
+    assert min(counts[:-1]) > 0.6 * counts[-1] / count
+    alone = drawn(charts.side_by_side(*scales, [[covering[0], apart]], title=""), 2)
+    assert alone[0] > 0.9 * alone[1]
+
+
+def drawn(png: bytes, colours: int) -> list[int]:
+    """How many pixels have each of the first colours of lines."""
+    wanted = [[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in charts.COLOURS[:colours]]
+    return [int((abs(pixels(png) - colour) < 0.02).all(axis=2).sum()) for colour in wanted]

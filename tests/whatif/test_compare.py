@@ -13,6 +13,7 @@ import pytest
 import cli
 from simulator.record import RoundRow
 from simulator.run_folder import RunFolder
+from simulator.views import charts
 from simulator.views.charts import front_of, unit_for
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,21 @@ def test_real_runs_are_printed_side_by_side_and_drawn(capsys, tmp_path, monkeypa
     assert rows["losses of"] == ["timing", "only", "timing", "only"]
     assert not any(row.startswith("by perplexity") for row in rows)
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_names_scenario_and_folder_and_one_of_them_where_they_are_equal(capsys, tmp_path, monkeypatch):
+    one, two = (written(tmp_path / name, [100, 50], round_s=1) for name in ("one", "two"))
+    summary = json.loads((two / "summary.json").read_text())
+    (two / "summary.json").write_text(json.dumps(summary | {"name": "four phones"}))
+    drawn: list[tuple[list[str], list[str]]] = []
+
+    def comparison(xs, y, series, bars, *, target):
+        drawn.append(([each.label for each in series[0]], list(bars.labels)))
+        return b""
+
+    monkeypatch.setattr(charts, "comparison", comparison)
+    assert compare(capsys, one, two, "--png", tmp_path / "c.png")[0] == 0
+    assert drawn == [(["one", "four phones (two)"], ["one", "four phones\ntwo"])]
 
 
 @pytest.mark.parametrize(
