@@ -1,6 +1,6 @@
 # make run    set up if needed, then 100 phones train a split GPT-2
 # make test   set up if needed, then lint, types and tests
-# make setup  the set-up alone: .venv with the pinned versions
+# make setup  the set-up alone: .venv with the pinned versions of what a run needs
 # make fast   compile the network's inner loop to C, in place: a run without training takes half as long (needs a C
 #             compiler; whoever changes netmodels/ does it again, and `make slow-network` undoes it)
 
@@ -13,20 +13,20 @@ BIN := $(VENV)/bin
 run: setup
 	$(BIN)/python cli.py run scenarios/100_phones.yaml
 
-test: lint types $(VENV)/.whole
+test: lint types
 	$(BIN)/python -m pytest -q -n auto
 
-lint: setup
+lint: $(VENV)/.whole
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: $(VENV)/.whole
 	$(BIN)/mypy
 
-slow: setup
+slow: $(VENV)/.whole
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
-fast: setup
+fast: $(VENV)/.whole
 	$(BIN)/python netmodels/compile.py --quiet build_ext --inplace
 
 slow-network:
@@ -34,7 +34,7 @@ slow-network:
 
 setup: $(VENV)/.ready
 
-# what is optional, for the tests of it: the datasets library and the text metrics
+# the tools of development, and what is optional, for the tests of it: the datasets library and the text metrics
 $(VENV)/.whole: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,datasets,metrics]"
 	touch $@
@@ -45,7 +45,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a minute or two, 1.5 GB with torch's CPU build"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 clean: slow-network
