@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +28,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a split GPT-2 with LoRA for simulated devices, and know what it would cost in the field.",
 )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with one sentence, the one that came with it where there is one."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _print_json(result: object) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(result, indent=2, allow_nan=False))
 
 
 @app.callback()
@@ -56,13 +72,10 @@ def run(  # noqa: PLR0913, PLR0917 -- an argument for each option
     from simulator import session  # noqa: PLC0415 -- so that --help answers at once
 
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
-    try:
+    with _interruptible():
         summary = session.run(scenario, overrides, out=out, timing_only=timing_only, quiet=as_json, hints=hints)
-    except KeyboardInterrupt as error:
-        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(summary, indent=2, allow_nan=False))
+        _print_json(summary)
 
 
 @app.command()
@@ -76,13 +89,10 @@ def retime(
     """Retime a finished run with other links, devices or machines: its losses are replayed, nothing is trained."""
     from simulator.whatif import retime as what_if  # noqa: PLC0415 -- as above
 
-    try:
+    with _interruptible():
         summary = what_if.retime(run, set_ or [], out=out, retrain=retrain, quiet=as_json)
-    except KeyboardInterrupt as error:
-        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(summary, indent=2, allow_nan=False))
+        _print_json(summary)
 
 
 @app.command()
@@ -121,13 +131,10 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
         any_size=yes,
         quiet=as_json,
     )
-    try:
+    with _interruptible():
         result = do(scenario, options)
-    except KeyboardInterrupt as error:
-        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        _print_json(result)
     if result["failed"]:
         raise typer.Exit(FAILED)
 
@@ -148,7 +155,7 @@ def score(
 
     result = verb.score(run, verb.Request(decode, samples, data, base), quiet=as_json)
     if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        _print_json(result)
     else:
         verb.show(result, Console())
 
@@ -168,7 +175,7 @@ def blame(
 
     found = blame_run(run)
     if as_json:
-        print(json.dumps(found, indent=2, allow_nan=False))
+        _print_json(found)
     else:
         view.show(found, Console(), round=round_, devices=all_devices)
 
@@ -194,13 +201,10 @@ def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
     from simulator.whatif import plan as planning  # noqa: PLC0415 -- as above
 
     wanted = planning.Wanted(splits, ranks, optimise, subject_to, battery_per_hour, out, png)
-    try:
+    with _interruptible():
         result = planning.run(scenario, set_ or [], wanted, quiet=as_json)
-    except KeyboardInterrupt:
-        print("splitwire: interrupted", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        _print_json(result)
 
 
 @app.command()
@@ -220,7 +224,7 @@ def sensitivity(
     with console.status("") as status:
         found = do(scenario, set_ or [], status.update, rounds=rounds).as_json()
     if as_json:
-        print(json.dumps(found, indent=2, allow_nan=False))
+        _print_json(found)
     else:
         view.show(found, console)
 
@@ -236,7 +240,7 @@ def compare(
 
     result = do(runs, png=png, quiet=as_json)
     if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        _print_json(result)
 
 
 @app.command()
@@ -253,7 +257,7 @@ def check(
     console = Console()
     result = checking.check(scenario, set_ or [], (lambda _: None) if as_json else (lambda what: print(what, "...")))
     if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        _print_json(result)
     else:
         checking.show(result, console)
     if not result["holds"]:
@@ -299,7 +303,7 @@ def links(
 
     found = view.matching(catalogue() if table is None else extended(table), text)
     if as_json:
-        print(json.dumps(view.as_json(found), indent=2, allow_nan=False))
+        _print_json(view.as_json(found))
     else:
         view.show(found, Console())
 
@@ -318,7 +322,7 @@ def devices(
 
     found = view.matching(catalogue() if table is None else extended(table), text)
     if as_json:
-        print(json.dumps(view.as_json(found), indent=2, allow_nan=False))
+        _print_json(view.as_json(found))
     else:
         view.show(found, Console())
 

@@ -20,7 +20,7 @@ import asyncio
 
 from simulator.actors import Device
 from simulator.algorithms.job import Job
-from simulator.algorithms.splitlora import aggregator
+from simulator.algorithms.splitlora import aggregator, catch_up
 from simulator.numerics import Ticket
 
 
@@ -31,9 +31,7 @@ def learn(job: Job, ticket: Ticket) -> None:
 
 async def device(me: Device, job: Job, first: int) -> None:
     """One client, from the round in which it joins: rounds of a1 and, when due, b1 and b3."""
-    if job.attendance.missed_an_average(me):
-        await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)  # b3, for one who comes late
-        await me.receive("adapter")
+    await catch_up(me, job, first)
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
         step = me.costs_of(ticket)

@@ -57,11 +57,16 @@ def learn(job: Job, ticket: Ticket) -> None:
     job.numerics.backward(ticket)
 
 
+async def catch_up(me: Device, job: Job, first: int) -> None:
+    """b3 for one who comes late, or comes back: it begins with the adapters as they were averaged last."""
+    if job.attendance.missed_an_average(me):
+        await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)
+        await me.receive("adapter")
+
+
 async def device(me: Device, job: Job, first: int, update: Callable[[Job, Ticket], None] = learn) -> None:
     """One client, from the round in which it joins: rounds of a1, a2, a4, a5 and, when due, b1 and b3."""
-    if job.attendance.missed_an_average(me):
-        await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)  # b3, for one who comes late
-        await me.receive("adapter")
+    await catch_up(me, job, first)
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
         step = me.costs_of(ticket)
