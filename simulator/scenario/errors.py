@@ -21,6 +21,7 @@ class Problem:
     line: int | None  # from 1; None for an override, and for a file that could not be read
     key_path: str  # such as devices[1].access; empty for the file as a whole
     message: str  # one sentence: what was given, what is allowed, a guess
+    of_key: bool = False  # there is no such key or entry, whatever its value
 
     def __str__(self) -> str:
         """One line, as compilers write it."""

@@ -92,7 +92,7 @@ def _checked(
     wrong += [Finding(path, message) for path, message in unused(parsed.raw(), raw) if path not in told]
     known = {problem.key_path for problem in problems}
     places = ((locate(root, found.path, key=found.at_key), found) for found in wrong)
-    judged = [where.problem(found.path, found.message) for where, found in places]
+    judged = [where.problem(found.path, found.message, of_key=found.at_key) for where, found in places]
     problems += [problem for problem in judged if problem.key_path not in known]
     if problems or scenario is None:
         raise ScenarioError(problems)

@@ -41,7 +41,7 @@ def _apply(root: Node, said: str | Setting, problems: list[Problem]) -> Node:
     where = setting.where
     key, equals, text = setting.text.partition("=")
     if not equals:
-        raise ScenarioError([where.problem((), "must be key.path=value")])
+        raise ScenarioError([where.problem((), "must be key.path=value", of_key=True)])
     path = _path(key.strip(), where)
     value, found = _value(text, where.file)
     problems.extend(found)
@@ -61,7 +61,8 @@ def _path(key: str, where: Where) -> KeyPath:
     for part in key.split("."):
         match = STEP.fullmatch(part)
         if not match:
-            raise ScenarioError([where.problem((), f"{key!r} is not a key path such as devices[2].profile")])
+            message = f"{key!r} is not a key path such as devices[2].profile"
+            raise ScenarioError([where.problem((), message, of_key=True)])
         path.append(match[1])
         path.extend(int(index) for index in re.findall("[0-9]+", match[2]))
     return tuple(path)
@@ -86,7 +87,8 @@ def _replaced(root: Node, path: KeyPath, value: Node, where: Where) -> Node:
             changed = descend(node.items[index], depth + 1)
             return Sequence(node.where, (*node.items[:index], changed, *node.items[index + 1 :]))
         reason = f"is not in the file, so its entry {part} cannot be set; set the whole list, e.g. [a, b]"
-        raise ScenarioError([where.problem(done, reason if absent else f"is a single value, so it has no {part!r}")])
+        reason = reason if absent else f"is a single value, so it has no {part!r}"
+        raise ScenarioError([where.problem(done, reason, of_key=True)])
 
     return descend(root, 0)
 
@@ -105,7 +107,8 @@ def _index_in(node: Sequence, part: str | int, done: KeyPath, where: Where) -> i
     size, index = len(node.items), _index(part)
     span = f"0..{size - 1}" if size else "none: it is empty"
     if index is None:
-        raise ScenarioError([where.problem(done, f"is a list; name an entry by its number ({span}), got {part!r}")])
+        message = f"is a list; name an entry by its number ({span}), got {part!r}"
+        raise ScenarioError([where.problem(done, message, of_key=True)])
     if index >= size:
-        raise ScenarioError([where.problem((*done, index), f"there is no such entry (allowed: {span})")])
+        raise ScenarioError([where.problem((*done, index), f"there is no such entry (allowed: {span})", of_key=True)])
     return index

@@ -19,9 +19,9 @@ class Where:
     file: str
     line: int | None
 
-    def problem(self, path: KeyPath, message: str) -> Problem:
+    def problem(self, path: KeyPath, message: str, *, of_key: bool = False) -> Problem:
         """Say what is wrong here."""
-        return Problem(self.file, self.line, path_text(path), message)
+        return Problem(self.file, self.line, path_text(path), message, of_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,22 +180,33 @@ def _key(setting: Setting) -> str:
     return setting.text.partition("=")[0].strip().replace("[", ".").replace("]", "")
 
 
-def resolve(template: Template, changes: Sequence[str | Setting], cells: Sequence[Cell]) -> list[Scenario]:
-    """The scenario of every cell. Raises ``ScenarioError`` with what is wrong in any of them, each told once."""
-    scenarios: list[Scenario] = []
+def resolve(
+    template: Template, changes: Sequence[str | Setting], cells: Sequence[Cell]
+) -> list[Scenario | ScenarioError]:
+    """Every cell's scenario, or what is wrong with it.
+
+    Raises ``ScenarioError``, with everything that is wrong in any cell told once, where no cell is sound or a key does
+    not exist.
+    """
+    found: list[Scenario | ScenarioError] = []
     problems: dict[tuple[str, str], Problem] = {}
     for cell in cells:
         try:
-            scenarios.append(template.scenario([*changes, *cell.settings]))
+            found.append(template.scenario([*changes, *cell.settings]))
         except ScenarioError as error:
+            found.append(error)
             for problem in error.problems:
                 problems.setdefault((problem.key_path, problem.message), problem)
-    if problems:
-        told = list(problems.values())
+    if any(problem.of_key for problem in problems.values()) or len(cells) == sum(map(_is_wrong, found)):
+        told = sorted(problems.values(), key=lambda problem: not problem.of_key)
         more = len(told) - MOST_TOLD
         rest = [Problem("", None, "", f"and {more} more of the kind")] if more > 0 else []
         raise ScenarioError([*told[:MOST_TOLD], *rest])
-    return scenarios
+    return found
+
+
+def _is_wrong(found: Scenario | ScenarioError) -> bool:
+    return isinstance(found, ScenarioError)
 
 
 def refuse_large(grid: Grid, most: int) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 
 from simulator.failure import RunFailed
+from simulator.scenario import Scenario
 from simulator.views.reached import Reached
 from simulator.views.study import Shown, show
 from simulator.whatif import table
-from simulator.whatif.campaign import Plan
 from simulator.whatif.cells import Failure, Outcome, Result
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.goals import Curve, common_target, goals, reached, taken
@@ -22,11 +22,17 @@ from simulator.whatif.request import Asked
 MADE: Final = ("study.csv", "study.parquet", "variants.csv", "curves.csv", *FILES)
 
 
-def _curves(asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome]) -> list[Curve]:
+class End(NamedTuple):
+    """What has become of a cell; ``key`` names the kept result, None for one that could not be begun."""
+
+    key: str | None
+    outcome: Outcome
+
+
+def _curves(asked: Asked, ends: Sequence[End]) -> list[Curve]:
     """How the perplexity of every trained cell fell."""
     found: list[Curve] = []
-    for cell, plan in zip(asked.grid.cells(), plans, strict=True):
-        outcome = outcomes[plan.key]
+    for cell, (_, outcome) in zip(asked.grid.cells(), ends, strict=True):
         moments = taken(outcome.curve) if isinstance(outcome, Result) else []
         if moments:
             found.append(Curve(cell.columns, moments))
@@ -34,16 +40,19 @@ def _curves(asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome]
 
 
 def report(
-    asked: Asked, plans: Sequence[Plan], outcomes: Mapping[str, Outcome], folder: StudyFolder, console: Console | None
+    asked: Asked, base: Scenario, ends: Sequence[End], folder: StudyFolder, console: Console | None
 ) -> dict[str, Any]:
-    """Write the table and print it; returns what ``--json`` prints."""
+    """Write the table and print it; returns what ``--json`` prints.
+
+    ``base`` gives the study its name, ``ends`` are those of the cells, in their order.
+    """
     columns = asked.grid.columns
-    results = [outcome for outcome in outcomes.values() if isinstance(outcome, Result)]
+    results = [outcome for _, outcome in ends if isinstance(outcome, Result)]
     target = asked.target or common_target(each.curve for each in results)
-    cells = zip(asked.grid.cells(), plans, strict=True)
-    rows = [table.row_of(cell.columns, outcomes[plan.key], target, plan.key) for cell, plan in cells]
+    cells = zip(asked.grid.cells(), ends, strict=True)
+    rows = [table.row_of(cell.columns, outcome, target, key) for cell, (key, outcome) in cells]
     if not results:
-        kinds = {outcome.kind for outcome in outcomes.values() if isinstance(outcome, Failure)}
+        kinds = {outcome.kind for _, outcome in ends if isinstance(outcome, Failure)}
         text = f"no cell of the study has numbers; the first: {rows[0]['reason']}"
         raise RunFailed(text) if "failed" in kinds else ValueError(text)
     folder.clear(MADE)
@@ -53,11 +62,11 @@ def report(
     folder.write("study.parquet", table.as_parquet(numbered))
     if variants:
         folder.write("variants.csv", table.as_csv(variants))
-    curves = _curves(asked, plans, outcomes)
+    curves = _curves(asked, ends)
     if curves:
         folder.write("curves.csv", table.as_csv(table.of_curves(curves)))
-    note = _models(asked) if curves else ""
-    for file, png in pictures(f"{asked.base.name}{note}", asked.grid.axes, rows, curves, target):
+    note = _models(asked, base) if curves else ""
+    for file, png in pictures(f"{base.name}{note}", asked.grid.axes, rows, curves, target):
         folder.write(file, png)
     failed = sum(row["status"] == "failed" for row in rows)
     name, best = table.best(variants or rows) or ("virtual_s", {})
@@ -65,7 +74,7 @@ def report(
         chosen = told_apart(asked.grid.axes, curves, target)
         levels = goals(curves, target)
         when = {label: [_when(curve, goal) for goal in levels] for label, curve in chosen.items()}
-        shown = Shown(asked.base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)
+        shown = Shown(base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)
         show(console, shown)
     return {
         "cells": numbered,
@@ -77,9 +86,9 @@ def report(
     }
 
 
-def _models(asked: Asked) -> str:
+def _models(asked: Asked, base: Scenario) -> str:
     """Whose the losses and whose the times are, where two models are meant."""
-    model = asked.base.model
+    model = base.model
     two = model.timed_as not in {None, model.name} and not any(name.startswith("model.") for name in asked.grid.columns)
     return f": losses are {model.name}'s, time and bytes {model.timed_as}'s" if two else ""
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
 from simulator.run_folder import SCENARIO, TAPE
 from simulator.run_reader import check_finished
 from simulator.scenario import Problem, Scenario, ScenarioError, Setting, Study, Template
+from simulator.scenario.errors import KeyPath
 from simulator.scenario.explain import explain
 from simulator.scenario.fields import Surroundings, Text, catalogue_profile
 from simulator.scenario.paths import find_path
 from simulator.scenario.study import read_seeds
-from simulator.scenario.tree import Node, Where, locate
+from simulator.scenario.tree import Node, Raw, Where, locate
 from simulator.scenario.words import show
 from simulator.whatif.grid import Axis, Grid, algorithms, crossed, section, seeds_axis, vary
+
+_S = TypeVar("_S", bound=Study)
 
 
 class StudyFile(Study):
@@ -28,10 +32,10 @@ class StudyFile(Study):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be studied; ``base`` is the scenario before anything is varied."""
+    """What is to be studied; ``base`` is the scenario before anything is varied, None where it is unsound by itself."""
 
     template: Template
-    base: Scenario
+    base: Scenario | None
     changes: tuple[str | Setting, ...]
     grid: Grid
     train: bool  # the file asks for it, or compares algorithms by a list
@@ -44,20 +48,36 @@ def read(path: Path, *, vary_texts: Sequence[str], changes: Sequence[str], seeds
 
     ``--vary`` takes the place of the file's grid, draws and variants, ``--seeds`` that of its seeds. A list of
     algorithms in the scenario is an axis, unless ``algorithm`` is varied. Raises ``ScenarioError`` or ValueError with
-    what is wrong; whether the cells are sound is not known yet (`grid.resolve`).
+    what is wrong; whether the cells are sound is not known yet (`grid.resolve`), nor whether the scenario is, which may
+    need what is varied.
     """
     asked_axes = vary(vary_texts)
     tape = _tape_of(path) if path.is_dir() else None
     template, of_file, root, place = _files(path / SCENARIO if tape else path)
     named = [] if any(axis.name == "algorithm" for axis in asked_axes) else algorithms(template)
     first = [axis.points[0].settings[0] for axis in [*named, *asked_axes] if axis.name == "algorithm"]
-    base = template.scenario([*changes, *first])
-    study = of_file or base.study or Study()
+    base, study = _base(template, [*changes, *first], of_file)
     axes = asked_axes or section(study, root, place)
     named = [axis for axis in named if not any("algorithm" in point.columns for a in axes for point in a.points)]
     sown = _seeds(seeds) if seeds is not None else seeds_axis(study.seeds, locate(root, (*place, "seeds"), key=True))
     train = study.train == "on" or bool(named)
     return Asked(template, base, tuple(changes), crossed([*named, *axes, *sown]), train, study.target, tape)
+
+
+def _base(template: Template, changes: Sequence[str | Setting], of_file: Study | None) -> tuple[Scenario | None, Study]:
+    """The scenario before anything is varied, and the study of its section, or of a file of its own."""
+    try:
+        base = template.scenario(changes)
+    except ScenarioError:
+        return None, of_file or _section(template)
+    return base, of_file or base.study or Study()
+
+
+def _section(template: Template) -> Study:
+    """The section of a scenario that is not sound by itself."""
+    entry = template.root.entries.get("study")
+    raw = None if entry is None else entry.value.raw()
+    return Study() if raw is None else _judged(Study, template, raw, ("study",))
 
 
 def _tape_of(run: Path) -> Path:
@@ -81,7 +101,7 @@ def _files(path: Path) -> tuple[Template, Study | None, Node, tuple[str, ...]]:
     template = Template(path)
     if "scenario" not in template.root.entries or "devices" in template.root.entries:
         return template, None, template.root, ("study",)
-    study = _own_file(template)
+    study = _judged(StudyFile, template, template.root.raw(), ())
     found = find_path(study.scenario, template.folder)
     if found is None:
         where = locate(template.root, ("scenario",))
@@ -89,16 +109,16 @@ def _files(path: Path) -> tuple[Template, Study | None, Node, tuple[str, ...]]:
     return Template(found), study, template.root, ()
 
 
-def _own_file(template: Template) -> StudyFile:
-    """A study's own file, checked."""
-    root = template.root
+def _judged(kind: type[_S], template: Template, raw: Raw, at: KeyPath) -> _S:
+    """What is written there as a study, checked."""
     problems: list[Problem] = [*template.problems]
     try:
         around = Surroundings(template.folder, catalogue_profile)
-        study = StudyFile.model_validate(root.raw(), context=around)
+        study = kind.model_validate(raw, context=around)
     except ValidationError as error:
-        found = [(each, locate(root, each.path, key=each.at_key)) for each in explain(error, StudyFile)]
-        problems += [where.problem(each.path, each.message) for each, where in found]
+        for each in explain(error, kind):
+            path = (*at, *each.path)
+            problems.append(locate(template.root, path, key=each.at_key).problem(path, each.message))
     if problems:
         raise ScenarioError(problems)
     return study

@@ -6,7 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,15 +15,15 @@ from rich.console import Console
 
 from simulator.failure import Interrupted
 from simulator.run_folder import default_path, manifest
-from simulator.scenario import Scenario
+from simulator.scenario import Scenario, ScenarioError
 from simulator.scenario.words import unknown
 from simulator.views.grid import Progress
 from simulator.whatif.campaign import Campaign, Means, Plan
-from simulator.whatif.cells import content_key
+from simulator.whatif.cells import Failure, content_key
 from simulator.whatif.folder import STUDY, StudyFolder
 from simulator.whatif.grid import refuse_large, resolve
 from simulator.whatif.on_ray import OnRay, connected
-from simulator.whatif.report import report
+from simulator.whatif.report import End, report
 from simulator.whatif.request import Asked, read
 from simulator.whatif.tape import read_tape, training_key
 from simulator.whatif.workers import Local, cores
@@ -65,19 +65,23 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     console = Console()
     if len(asked.grid) > MANY and not options.quiet:
         console.print(f"checking {len(asked.grid):,} cells")
-    stamp = manifest(seed=asked.base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
-    version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
     scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
+    base = asked.base or next(each for each in scenarios if isinstance(each, Scenario))
+    stamp = manifest(seed=base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
+    version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
     train = asked.train if options.train is None else options.train
     wanted = train or asked.tape is not None
-    plans = [_plan(scenario, version, trained=wanted) for scenario in scenarios]
+    ways = [each if isinstance(each, ScenarioError) else _plan(each, version, trained=wanted) for each in scenarios]
+    plans = [way for way in ways if isinstance(way, Plan)]
     tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
-    root = default_path(asked.base.name, asked.base.seed, datetime.now(UTC), root=ROOT)
+    root = default_path(base.name, base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root, version)
-    folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(plans)})
+    folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(ways)})
     try:
-        progress = Progress(console, len(plans), silent=options.quiet)
+        progress = Progress(console, len(ways), silent=options.quiet)
         with _means(options, tapes, train=train) as means, progress:
+            if len(plans) < len(ways):
+                progress.step(cells=len(ways) - len(plans), failed=True)
             outcomes = Campaign(folder, means, progress).do(plans)
     except KeyboardInterrupt:
         done = sum(folder.held(plan.key, trained=plan.training is not None) is not None for plan in plans)
@@ -87,7 +91,8 @@ def study(path: Path, options: Options) -> dict[str, Any]:
         ) from None
     finally:
         folder.close()
-    return report(asked, plans, outcomes, folder, None if options.quiet else console)
+    ends = [_refused(way) if isinstance(way, ScenarioError) else End(way.key, outcomes[way.key]) for way in ways]
+    return report(asked, base, ends, folder, None if options.quiet else console)
 
 
 @contextmanager
@@ -106,6 +111,12 @@ def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
         with suppress(ValueError):  # it cannot be run: doing it tells why
             training = training_key(scenario)
     return Plan(content_key(scenario, version), pickle.dumps(scenario), training)
+
+
+def _refused(error: ScenarioError) -> End:
+    """What becomes of a cell whose settings do not go together; where they were said its columns tell."""
+    told = [replace(each, file="") if each.line is None else each for each in error.problems]
+    return End(None, Failure("refused", "; ".join(map(str, told))))
 
 
 def _axes(asked: Asked) -> list[Mapping[str, Any]]:

@@ -36,7 +36,7 @@ def of_curves(curves: Sequence[Curve]) -> list[Row]:
     return [{**curve.columns, **moment._asdict()} for curve in curves for moment in curve.moments]
 
 
-def row_of(columns: Mapping[str, str], outcome: Result | Failure, target: float | None, key: str) -> Row:
+def row_of(columns: Mapping[str, str], outcome: Result | Failure, target: float | None, key: str | None) -> Row:
     """One cell's row: what was varied, how its numbers were had, the numbers, and why there are none."""
     row: Row = {**columns, "way": "", "status": "done", **dict.fromkeys(NUMBERS)}
     if isinstance(outcome, Failure):

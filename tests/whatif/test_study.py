@@ -81,6 +81,56 @@ def test_everything_wrong_is_refused_together_before_anything_runs(capsys, tmp_p
     assert not (tmp_path / "s").exists()
 
 
+def test_settings_that_depend_on_each_other_are_judged_cell_by_cell_and_the_others_go_on(capsys, tmp_path):
+    vary = ("--vary", "training.wait=all,first", "--vary", "training.first=null,4,5")
+    code, out, err = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "s"))
+    assert (code, err) == (0, "")
+    cells = {(cell["training.wait"], cell["training.first"]): cell for cell in json.loads(out)["cells"]}
+    known = {settings: cell["virtual_s"] for settings, cell in cells.items() if cell["status"] == "done"}
+    alone = world.run(load(FOUR), timing_only=True).summary["virtual_s"]
+    assert known == {("all", "null"): alone, ("first", "4"): alone}  # of four devices
+    assert {settings: cell["reason"] for settings, cell in cells.items() if cell["status"] == "refused"} == {
+        ("all", "4"): "training.first: is read only with wait: first, and wait is all; leave it out or set it to null",
+        ("all", "5"): "training.first: is read only with wait: first, and wait is all; leave it out or set it to null",
+        ("first", "null"): "training.first: missing: how many are waited for",
+        ("first", "5"): "training.first: must be at most the number of devices, 4, got 5: a round cannot wait for more",
+    }
+
+
+def test_a_scenario_that_is_sound_only_with_what_is_varied_can_be_studied(capsys, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(FOUR.read_text().replace("split: 3}", "split: 13}") + "study: {seeds: [7, 8]}\n")
+    code, out, err = study(capsys, str(path), "--vary", "model.split=1,14", "--json", "--out", str(tmp_path / "o"))
+    assert (code, err) == (0, "")
+    cells = json.loads(out)["cells"]
+    assert [(cell["model.split"], cell["seed"], cell["status"]) for cell in cells] == [
+        (1, 7, "done"), (1, 8, "done"), (14, 7, "refused"), (14, 8, "refused"),
+    ]  # fmt: skip
+    wrong = f"{path}:5: model.split: must be in 0..12 for mini (12 blocks), got 13"
+    assert study(capsys, str(path), "--vary", "lora.rank=1,2") == (2, "", f"splitwire: {wrong}\n")  # in every cell
+    path.write_text(path.read_text().replace("seeds: [7, 8]", "sedes: 7"))
+    code, _, err = study(capsys, str(path), "--vary", "model.split=1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{path}:20: study.sedes: unknown key 'sedes'; did you mean 'seeds'?" in err
+
+
+@pytest.mark.parametrize(
+    ("variants", "reason"),
+    [
+        ("good: {}, bad: {model.spilt: 1}", "model.spilt: unknown key 'spilt'; did you mean 'split'?"),
+        ("good: {}, bad: {devices.3.split: 1}", "devices[3]: there is no such entry (allowed: 0..2)"),
+        ("bad: {model.split: 13}, worse: {training.rounds: 0}", "model.split: must be in 0..12 for mini (12 blocks)"),
+    ],
+)
+def test_a_key_that_does_not_exist_or_no_sound_cell_at_all_refuses_the_whole_study(capsys, tmp_path, variants, reason):
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{FOUR.read_text()}study: {{variants: {{{variants}}}}}\n")
+    code, out, err = study(capsys, str(path), "--out", str(tmp_path / "o"))
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
