@@ -72,10 +72,11 @@ class Spans:
         """Add a span; return by how many seconds the union has grown. Raises ValueError for one that ends early."""
         if not start_s <= end_s < math.inf:
             raise ValueError(f"a span must end after it starts, got {start_s} to {end_s} s")
-        if self._ends_s and self._starts_s[-1] <= start_s <= self._ends_s[-1]:  # nearly always: the last one goes on
-            before_s = self._ends_s[-1] - self._starts_s[-1]
-            self._ends_s[-1] = max(end_s, self._ends_s[-1])
-            return max(0.0, self._ends_s[-1] - self._starts_s[-1] - before_s)
+        if self._ends_s and (first_s := self._starts_s[-1]) <= start_s <= (last_s := self._ends_s[-1]):
+            if end_s <= last_s:  # the last span goes on, as nearly always
+                return 0.0
+            self._ends_s[-1] = end_s
+            return max(0.0, end_s - first_s - (last_s - first_s))
         first = bisect_left(self._ends_s, start_s)
         last = bisect_right(self._starts_s, end_s)
         before_s = math.fsum(self._ends_s[first:last]) - math.fsum(self._starts_s[first:last])

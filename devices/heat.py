@@ -54,12 +54,16 @@ class Throttle:
         Newton's method from below: the work done is a concave, increasing function of time, so every step stays below
         the answer and the last ones double the digits.
         """
-        slack_s = (1 - self.sustained) * (1 - warmth) * self.heating_s
+        sustained, heating_s = self.sustained, self.heating_s
+        if sustained == 1:
+            return full_speed_s
+        slack = (1 - sustained) * (1 - warmth)
+        slack_s = slack * heating_s
         spent_s = full_speed_s
         for _ in range(_MOST_STEPS):
-            gone = math.expm1(-spent_s / self.heating_s)
-            missing_s = full_speed_s - self.sustained * spent_s + slack_s * gone
-            step_s = missing_s / (self.sustained + (1 - self.sustained) * (1 - warmth) * (1 + gone))
+            gone = math.expm1(-spent_s / heating_s)
+            missing_s = full_speed_s - sustained * spent_s + slack_s * gone
+            step_s = missing_s / (sustained + slack * (1 + gone))
             spent_s += step_s
             if step_s <= 1e-15 * spent_s:
                 break
@@ -106,8 +110,9 @@ class Heat:
 
     def begin(self, now_s: float, full_speed_s: float) -> float:
         """Rest until now; return how long work takes that begins now. Call `end` when it is over or broken off."""
-        self.warmth = self.throttle.cooled(self.warmth, max(0.0, now_s - self._at_s))
-        self._at_s = max(now_s, self._at_s)
+        if now_s > self._at_s:
+            self.warmth = self.throttle.cooled(self.warmth, now_s - self._at_s)
+            self._at_s = now_s
         return self.throttle.seconds(full_speed_s, self.warmth)
 
     def end(self, now_s: float) -> None:

@@ -65,6 +65,7 @@ class Actor:
         self.name, self.machine = name, machine
         self._transport, self._record = transport, record
         self._heat = Heat(machine.throttle)
+        self._timed: dict[str, tuple[Work, float]] = {}  # the last of each kind, and its seconds in the cold
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.machine.profile.name})>"
@@ -76,7 +77,7 @@ class Actor:
         """
         loop = asyncio.get_running_loop()
         start_s, flops = loop.time(), work.flops
-        busy_s = self._heat.begin(start_s, self.machine.seconds(work) * self.machine.jitter.factor(round, what))
+        busy_s = self._heat.begin(start_s, self._cold_s(what, work) * self.machine.jitter.factor(round, what))
         try:
             await asyncio.sleep(busy_s)
         except asyncio.CancelledError:
@@ -85,6 +86,13 @@ class Actor:
         finally:
             self._heat.end(loop.time())
             self._record.compute(ComputeRow(self.name, round, what, flops, start_s, loop.time()))
+
+    def _cold_s(self, what: str, work: Work) -> float:
+        """Seconds for that work when cold; a device does the same work round after round."""
+        known = self._timed.get(what)
+        if known is None or known[0] is not work:
+            known = self._timed[what] = work, self.machine.seconds(work)
+        return known[1]
 
     async def send(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:
         """Send a message; return when its last bit has left."""

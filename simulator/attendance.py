@@ -323,8 +323,10 @@ class Attendance:
 
     def _is_next_barrier(self, number: int) -> bool:
         """True for the open round, and for one behind it if nothing has been sent in the rounds between."""
+        if number <= self._open:
+            return number == self._open
         before = (self._rolls[each] for each in range(self._open, number) if each in self._rolls)
-        return number >= self._open and all(roll.barrier is None for roll in before)
+        return all(roll.barrier is None for roll in before)
 
     def _may_send(self, member: _Member, number: int) -> bool:
         """True for who is in the middle of that round or of an earlier one."""

@@ -27,11 +27,14 @@ class Batteries:
         """Take who counts what they use, and when they are plugged in."""
         self._scenario, self._fleet, self._calendar, self._meter = scenario, fleet, calendar, meter
         self._class_of = {group.name: group.availability for group in scenario.groups}
+        self._some = any(given.min_battery is not None for given in scenario.availability.values())
         self._figures = figures(scenario)
         self._made: dict[int, Battery] = {}
 
     def ready_s(self, index: int, now_s: float) -> float:
         """When a device may begin a round, now or later, if it only rests until then; infinity for never."""
+        if not self._some:
+            return now_s
         device, group, _ = self._fleet.place(index)
         least = self._least(group)
         if least is None:

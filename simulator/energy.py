@@ -107,6 +107,19 @@ class _Used:
         return math.fsum(self.joules.values())
 
 
+@dataclass(slots=True)
+class _Round:
+    """What the devices of a round have used so far, and who they are: ordered, sums must not depend on hashes."""
+
+    energy_j: float = 0.0
+    devices: dict[str, None] = field(default_factory=dict)
+
+    def add(self, device: str, energy_j: float) -> None:
+        """Count a row."""
+        self.energy_j += energy_j
+        self.devices[device] = None
+
+
 def meter_of(scenario: Scenario, fleet: Fleet) -> Meter:
     """The meter of a run: a consumer for every device that does something, for the server and for the aggregator."""
     by_group = figures(scenario)
@@ -146,20 +159,20 @@ class Meter:
         self._find, self._sizes = find, sizes or {}
         self._devices = {each.name: _Used(each) for each in devices}
         self._others = {each.name: _Used(each) for each in others}
-        self._of_round: defaultdict[int, float] = defaultdict(float)
-        self._present: defaultdict[int, dict[str, None]] = defaultdict(dict)  # ordered: sums must not depend on hashes
+        self._rounds: defaultdict[int, _Round] = defaultdict(_Round)
 
     def compute(self, row: ComputeRow) -> float:
         """Joules of a computation; nan if its actor's power is unknown."""
-        used = self._others.get(row.actor) or self._device(row.actor)
+        name = row.actor
+        used = self._others.get(name) or self._devices.get(name) or self._found(name)
         if used is None:
             return UNKNOWN
         span_s = row.end_s - row.start_s
         energy_j = used.consumer.figures.training_w * span_s
         used.joules["compute"] += energy_j
         used.busy_s[row.round] += span_s
-        if row.actor in self._devices:
-            self._count(row.round, row.actor, energy_j)
+        if name in self._devices:
+            self._rounds[row.round].add(name, energy_j)
         return energy_j
 
     def message(self, row: MessageRow) -> float:
@@ -169,39 +182,30 @@ class Meter:
         given up costs its time alone: how many bytes had left is not in its row.
         """
         up = row.direction == "up"
-        used = self._device(row.sender if up else row.receiver)
+        name = row.sender if up else row.receiver
+        used = self._devices.get(name) or self._found(name)
         if used is None:
             return UNKNOWN
-        energy_j = self._radio_j(used, row, up)
+        energy_j = _radio_j(used, row, up)
         used.joules["radio"] += energy_j
-        self._count(row.round, used.consumer.name, energy_j)
+        self._rounds[row.round].add(name, energy_j)
         return energy_j
-
-    def _radio_j(self, used: _Used, row: MessageRow, up: bool) -> float:
-        figures = used.consumer.figures
-        if figures.radio is None:
-            return UNKNOWN
-        end_s = row.sent_s if up or math.isnan(row.delivered_s) else row.delivered_s
-        energy_j = figures.radio.awake_j(used.awake.add(row.queued_s, end_s + figures.radio.tail_s))
-        if row.outcome != "delivered":
-            return energy_j
-        up_bytes, down_bytes = (row.size_bytes, 0) if up else (0, row.size_bytes)
-        return energy_j + figures.radio.bytes_j(up_bytes=up_bytes, down_bytes=down_bytes)
 
     def round(self, row: RoundRow) -> float:
         """Joules of a round: of its rows, and of its devices' rest while it lasted. Devices only."""
         if row.round == 0:
             return 0.0
         span_s = row.end_s - row.start_s
-        for name in self._present.pop(row.round, ()):
+        round = self._rounds.pop(row.round, _Round())
+        for name in round.devices:
             used = self._devices[name]
             idle_j = used.consumer.figures.resting_w * (span_s - used.busy_s.pop(row.round, 0.0))
             used.joules["idle"] += idle_j
-            self._of_round[row.round] += idle_j
+            round.energy_j += idle_j
         for used in self._others.values():
             figures = used.consumer.figures
             used.joules["idle"] += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
-        return float(self._of_round.pop(row.round, 0.0))
+        return round.energy_j
 
     def has_worked(self, device: str) -> bool:
         """True for a device that is kept account of."""
@@ -219,14 +223,15 @@ class Meter:
 
     def used_j(self, device: str) -> float:
         """What a device has used up to the last row about it; nan if a figure of it is unknown."""
-        used = self._device(device)
+        used = self._devices.get(device) or self._found(device)
         return UNKNOWN if used is None else used.total_j
 
-    def _device(self, name: str) -> _Used | None:
-        """What a device has used; None for whoever is no device."""
-        used = self._devices.get(name)
-        if used is None and (consumer := self._find(name)) is not None:
-            used = self._devices[name] = _Used(consumer)
+    def _found(self, name: str) -> _Used | None:
+        """What a device has used that does something for the first time; None for whoever is no device."""
+        consumer = self._find(name)
+        if consumer is None:
+            return None
+        used = self._devices[name] = _Used(consumer)
         return used
 
     def rows(self) -> list[DeviceRow]:
@@ -265,9 +270,16 @@ class Meter:
             },
         }
 
-    def _count(self, round: int, device: str, energy_j: float) -> None:
-        self._of_round[round] += energy_j
-        self._present[round][device] = None
+
+def _radio_j(used: _Used, row: MessageRow, up: bool) -> float:
+    radio = used.consumer.figures.radio
+    if radio is None:
+        return UNKNOWN
+    end_s = row.sent_s if up or math.isnan(row.delivered_s) else row.delivered_s
+    energy_j = radio.awake_j(used.awake.add(row.queued_s, end_s + radio.tail_s))
+    if row.outcome != "delivered":
+        return energy_j
+    return energy_j + (radio.bytes_j(up_bytes=row.size_bytes) if up else radio.bytes_j(down_bytes=row.size_bytes))
 
 
 def _parts(members: Iterable[_Used]) -> dict[str, float | None]:

@@ -12,9 +12,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 Outcome = Literal["delivered", "cancelled"]
+
+_HASHED_AT_ONCE: Final = 256  # rows; each by itself takes longer
+_row: Final = tuple.__new__  # what a row with all its fields needs, at half the price of calling its class
 
 
 class MessageRow(NamedTuple):
@@ -137,37 +140,33 @@ class Record:
     rounds: list[RoundRow] = field(default_factory=list)
     waits: list[WaitRow] = field(default_factory=list)
     bytes_by_kind: Counter[str] = field(default_factory=Counter)
-    bytes_up: int = 0
-    bytes_down: int = 0
-    bytes_of_round: defaultdict[int, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
+    bytes_of_round: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # up, down
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _unhashed: list[str] = field(default_factory=list)
 
     def message(self, row: MessageRow) -> None:
         """Note a message; bytes are counted when delivered."""
-        priced = MessageRow._make((*row[:-1], self.meter.message(row))) if self.meter else row
-        self.messages.append(priced)
-        if row.outcome == "delivered":
-            self.bytes_by_kind[row.kind] += row.size_bytes
-            up, down = (row.size_bytes, 0) if row.direction == "up" else (0, row.size_bytes)
-            self.bytes_up += up
-            self.bytes_down += down
-            before = self.bytes_of_round[row.round]
-            self.bytes_of_round[row.round] = (before[0] + up, before[1] + down)
-        self._note(
-            f"m|{row.round}|{row.kind}|{row.sender}|{row.receiver}|{row.direction}|{row.size_bytes}|{row.wire_bytes}"
-            f"|{_bits(row.queued_s)}|{_bits(row.sent_s)}|{_bits(row.delivered_s)}|{row.outcome}"
-        )
+        if self.meter is not None:
+            row = _row(MessageRow, (*row[:-1], self.meter.message(row)))
+        self.messages.append(row)
+        _, round, kind, sender, receiver, way, size_bytes, wire_bytes, queued_s, sent_s, delivered_s, outcome, _ = row
+        if outcome == "delivered":
+            self.bytes_by_kind[kind] += size_bytes
+            self.bytes_of_round[round][way == "down"] += size_bytes
+        times = _three(queued_s, sent_s, delivered_s)
+        self._note(f"m|{round}|{kind}|{sender}|{receiver}|{way}|{size_bytes}|{wire_bytes}|{times}|{outcome}")
         for observer in self.observers:
-            observer.on_message(priced)
+            observer.on_message(row)
 
     def compute(self, row: ComputeRow) -> None:
         """Note a computation."""
-        priced = ComputeRow._make((*row[:-1], self.meter.compute(row))) if self.meter else row
-        self.computes.append(priced)
-        times = f"{_bits(row.start_s)}|{_bits(row.end_s)}"
-        self._note(f"c|{row.actor}|{row.round}|{row.what}|{_bits(row.flops)}|{times}")
+        if self.meter is not None:
+            row = _row(ComputeRow, (*row[:-1], self.meter.compute(row)))
+        self.computes.append(row)
+        actor, round, what, flops, start_s, end_s, _ = row
+        self._note(f"c|{actor}|{round}|{what}|{_three(flops, start_s, end_s)}")
         for observer in self.observers:
-            observer.on_compute(priced)
+            observer.on_compute(row)
 
     def round(self, row: RoundRow) -> None:
         """Note a finished round. Its losses stay out of the trace hash."""
@@ -190,14 +189,39 @@ class Record:
             observer.on_phase(what)
 
     @property
+    def bytes_up(self) -> int:
+        """Of all messages that were delivered."""
+        return sum(up for up, _ in self.bytes_of_round.values())
+
+    @property
+    def bytes_down(self) -> int:
+        """Of all messages that were delivered."""
+        return sum(down for _, down in self.bytes_of_round.values())
+
+    @property
     def trace_hash(self) -> str:
         """SHA-256 over everything noted so far, in order; floats enter with all their bits."""
+        self._hash()
         return self._digest.hexdigest()
 
     def _note(self, text: str) -> None:
-        self._digest.update(f"{text}\n".encode())
+        self._unhashed.append(text)
+        if len(self._unhashed) == _HASHED_AT_ONCE:
+            self._hash()
+
+    def _hash(self) -> None:
+        self._digest.update("\n".join((*self._unhashed, "")).encode())
+        self._unhashed.clear()
 
 
 def _bits(value: float) -> str:
     """A float with all its bits; whatever else stands in its place as it is written."""
     return value.hex() if isinstance(value, float) else str(value)
+
+
+def _three(first: float, second: float, third: float) -> str:
+    """The bits of three numbers; nearly always they are floats."""
+    try:
+        return f"{first.hex()}|{second.hex()}|{third.hex()}"
+    except AttributeError:
+        return "|".join(map(_bits, (first, second, third)))

@@ -81,7 +81,7 @@ class Rounds:
                     f"training diverged: the {what} loss of round {round} is {loss.mean}; "
                     f"lower training.learning_rate or lora.alpha"
                 )
-        traffic = self._record.bytes_of_round[round]
+        bytes_up, bytes_down = self._record.bytes_of_round[round]
         self._write(
             RoundRow(
                 round,
@@ -91,7 +91,8 @@ class Rounds:
                 dropped,
                 train.mean,
                 *_held_out(held_out),
-                *traffic,
+                bytes_up,
+                bytes_down,
                 slowest=last,
                 late=late,
             )
