@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,6 +30,7 @@ class Progress:
         self._console, self._silent, self._clock = console, silent, clock
         self._started_s = self._written_s = self._phase_s = clock()
         self._doing, self._tried, self._to_try = "", 0, 0
+        self._rounds: Sequence[tuple[int, int]] = ()
         live = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
         self._live = Live(console=console, transient=True, auto_refresh=False) if live and not silent else None
 
@@ -49,6 +50,7 @@ class Progress:
     def phase(self, what: str, cells: int) -> None:
         """So many cells are now tried in one way."""
         self._doing, self._tried, self._to_try, self._phase_s = what, 0, cells, self._clock()
+        self._rounds = ()
         self._show(at_once=True)
 
     def skip(self, cells: int) -> None:
@@ -64,12 +66,19 @@ class Progress:
         self.failed += cells if failed else 0
         self._show(at_once=self.done == self.total)
 
+    def rounds(self, at: Sequence[tuple[int, int]]) -> None:
+        """The cells that are being tried are at such a round of so many."""
+        self._rounds = at
+        if at:
+            self._show(at_once=False)
+
     @property
     def left_s(self) -> float | None:
         """Real seconds until what is tried now is done, if it goes on like this; None where nobody knows yet."""
-        if not self._tried:
+        tried = self._tried + sum(round / rounds for round, rounds in self._rounds)
+        if not tried:
             return None
-        return (self._clock() - self._phase_s) / self._tried * (self._to_try - self._tried)
+        return (self._clock() - self._phase_s) / tried * (self._to_try - tried)
 
     def text(self) -> Text:
         """One line: how many of how many, from where, and how long yet."""
@@ -81,6 +90,9 @@ class Progress:
         text.append(f"  real {f.elapsed(self._clock() - self._started_s)}", LABEL)
         if self._doing and self.done < self.total:
             text.append(f"  {self._doing} {self._tried:,} of {self._to_try:,}", LABEL)
+            if self._rounds:
+                each = "round " if len(self._rounds) == 1 else "rounds "
+                text.append(f": {each}{', '.join(f'{round} of {rounds}' for round, rounds in self._rounds)}", LABEL)
             if self.left_s is not None:
                 text.append(f", about {f.elapsed(self.left_s, digits=0)} to go", ACCENT)
         return text

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
-from simulator.whatif.cells import RETIMED, TIMING_ONLY, TRAINED, Failure, Outcome, Result, Task, Way
+from simulator.whatif.cells import RETIMED, TIMING_ONLY, TRAINED, Failure, Outcome, Result, Round, Task, Way
 from simulator.whatif.folder import StudyFolder
 from simulator.whatif.workers import Executor
 
@@ -39,6 +39,9 @@ class Watcher(Protocol):
 
     def step(self, *, cells: int, failed: bool) -> None:
         """So many cells are done."""
+
+    def rounds(self, at: Sequence[tuple[int, int]]) -> None:
+        """The cells that are being trained are at such a round of so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,16 @@ class Campaign:
         """Train cells; returns the tapes, by what was trained."""
         by_key = {plan.key: plan for plan in plans}
         made: dict[str, str] = {}
+        at: dict[str, Round] = {}
+
+        def heard(task: Task, round: Round) -> None:
+            at[task.key] = round
+            self._watcher.rounds(list(at.values()))
+
         self._watcher.phase("training", len(plans))
-        for task, outcome in self._means.training.run([_task(plan, TRAINED) for plan in plans]):
+        for task, outcome in self._means.training.run([_task(plan, TRAINED) for plan in plans], heard):
+            at.pop(task.key, None)
+            self._watcher.rounds(list(at.values()))
             training = by_key[task.key].training
             if isinstance(outcome, Result) and outcome.tape is not None and training is not None:
                 made[training] = self._folder.keep_tape(training, task.key, outcome.tape)
@@ -127,7 +138,7 @@ class Campaign:
         if not tasks:
             return
         self._watcher.phase("re-timing", len(tasks))
-        for task, outcome in self._means.timing.run(tasks):
+        for task, outcome in self._means.timing.run(tasks, _no_rounds):
             if isinstance(outcome, Failure) and outcome.kind == "diverged":
                 self._stopped[task.key] = outcome.reason
             else:
@@ -139,7 +150,7 @@ class Campaign:
         """The times alone."""
         if plans:
             self._watcher.phase("timing", len(plans))
-        for task, outcome in self._means.timing.run([_task(plan, TIMING_ONLY) for plan in plans]):
+        for task, outcome in self._means.timing.run([_task(plan, TIMING_ONLY) for plan in plans], _no_rounds):
             self._settle(task.key, outcome)
 
     def _settle(self, key: str, outcome: Outcome) -> None:
@@ -152,6 +163,10 @@ class Campaign:
             self._folder.keep(key, outcome)
         self.outcomes[key] = outcome
         self._watcher.step(cells=self._count[key], failed=isinstance(outcome, Failure))
+
+
+def _no_rounds(task: Task, round: Round) -> None:
+    """Cells that are only timed are over in a moment."""
 
 
 def _task(plan: Plan, way: Way, tape: str | None = None) -> Task:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from simulator import world
 from simulator.clock import Stalled
 from simulator.failure import RunFailed
 from simulator.numerics.tape import Tape
-from simulator.record import RoundRow
+from simulator.record import Observer, RoundRow
 from simulator.run_folder import plain
 from simulator.scenario import Scenario
 from simulator.whatif.retime import Diverged, retime_scenario
@@ -36,6 +36,13 @@ class Task(NamedTuple):
     way: Way
     scenario: bytes  # a pickled Scenario
     tape: str | None = None  # the file from which a cell is re-timed
+
+
+class Round(NamedTuple):
+    """How far a cell is that trains."""
+
+    round: int  # that is over; 0: the model is loaded and evaluated
+    rounds: int  # of so many
 
 
 class Moment(NamedTuple):
@@ -100,18 +107,21 @@ def _files(settings: object) -> Iterator[tuple[str, int, int]]:
         yield settings, of_file.st_size, of_file.st_mtime_ns
 
 
-def work(task: Task, tape: bytes | None = None) -> Outcome:
+def work(task: Task, tape: bytes | None = None, tell: Callable[[Round], object] | None = None) -> Outcome:
     """Compute a cell, in whatever process; what goes wrong with the scenario is told, not raised.
 
-    ``tape`` is the content of the task's tape, where its file cannot be read from here.
+    ``tape`` is the content of the task's tape, where its file cannot be read from here. ``tell`` hears of every round
+    of a cell that trains; of others, which take a second or two, it hears nothing.
     """
     scenario: Scenario = pickle.loads(task.scenario)
     recorder = Recorder()
+    watched = [_Rounds(scenario.training.rounds, tell)] if tell is not None and task.way == TRAINED else []
     try:
         if task.way == RETIMED:
             outcome = retime_scenario(scenario, _tape(task.tape or "") if tape is None else Tape.from_bytes(tape))
         else:
-            outcome = world.run(scenario, timing_only=task.way == TIMING_ONLY, learner=recorder)
+            timing_only = task.way == TIMING_ONLY
+            outcome = world.run(scenario, timing_only=timing_only, observers=watched, learner=recorder)
     except Diverged as error:
         return Failure("diverged", _sentence(error))
     except ValueError as error:
@@ -123,6 +133,16 @@ def work(task: Task, tape: bytes | None = None) -> Outcome:
     moments = list(curve(outcome.record.rounds))
     recorded = recorder.tape.to_bytes() if task.way == TRAINED else None
     return Result(task.way, cast(dict[str, Any], plain(outcome.summary)), moments, tape=recorded)
+
+
+class _Rounds(Observer):
+    """Tells of every round."""
+
+    def __init__(self, rounds: int, tell: Callable[[Round], object]) -> None:
+        self._rounds, self._tell = rounds, tell
+
+    def on_round(self, row: RoundRow) -> None:
+        self._tell(Round(row.round, self._rounds))
 
 
 @lru_cache(maxsize=4)

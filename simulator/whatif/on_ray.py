@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import simulator
 from simulator.failure import RunFailed
-from simulator.whatif.cells import Failure, Outcome, Task, work
-from simulator.whatif.workers import Done, cores
+from simulator.whatif.cells import TRAINED, Failure, Outcome, Round, Task, work
+from simulator.whatif.workers import Done, Heard, cores
 
 RETRIES: Final = 3  # so often a cell is given to another worker when its own is lost
 ANSWER_S: Final = 10.0  # seconds for a cluster to answer
 AHEAD: Final = 4  # tasks for each processor that Ray holds at a time
+LISTEN_S: Final = 1.0  # real seconds between two looks at how far the cells are that train
 
 
 class OnRay:
@@ -38,21 +39,36 @@ class OnRay:
         self._compute = ray.remote(max_retries=RETRIES, num_cpus=min(sizes) if alone else 1)(_compute)
         self._tapes: dict[str, Any] = {}
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, tasks: Sequence[Task], heard: Heard) -> Iterator[Done]:
         """Every task's outcome, as it comes."""
         ray = self._ray
         waiting, at_work = deque(tasks), dict[Any, Task]()
+        trains = any(task.way == TRAINED for task in tasks)
+        board = ray.remote(num_cpus=0)(_Board).remote() if trains else None
         try:
             while waiting or at_work:
                 while waiting and len(at_work) < self._window:
                     task = waiting.popleft()
-                    at_work[self._compute.remote(task, self._tape(task.tape))] = task
-                ready, _ = ray.wait(list(at_work), num_returns=1)
+                    at_work[self._compute.remote(task, self._tape(task.tape), board)] = task
+                ready, _ = ray.wait(list(at_work), num_returns=1, timeout=LISTEN_S if trains else None)
                 for reference in ready:
                     yield at_work.pop(reference), self._outcome(reference)
+                if trains:
+                    rounds = self._rounds(board)
+                    for task in at_work.values():
+                        if task.key in rounds:
+                            heard(task, rounds[task.key])
         finally:
             for reference in at_work:
                 ray.cancel(reference, force=True)
+
+    def _rounds(self, board: Any) -> dict[str, Round]:  # noqa: ANN401 -- as above
+        """How far the cells are; nothing while the board cannot be asked."""
+        try:
+            rounds: dict[str, Round] = self._ray.get(board.rounds.remote(), timeout=LISTEN_S)
+        except self._ray.exceptions.RayError:
+            return {}
+        return rounds
 
     def _outcome(self, reference: Any) -> Outcome:  # noqa: ANN401 -- as above
         try:
@@ -71,9 +87,22 @@ class OnRay:
         return self._tapes[path]
 
 
-def _compute(task: Task, tape: bytes | None) -> Outcome:
-    """What a Ray worker does; it has the tape's content already."""
-    return work(task, tape)
+class _Board:
+    """An actor on which workers note how far they are; it lives as long as somebody holds it."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[str, Round] = {}
+
+    def note(self, key: str, round: Round) -> None:
+        self._rounds[key] = round
+
+    def rounds(self) -> dict[str, Round]:
+        return self._rounds
+
+
+def _compute(task: Task, tape: bytes | None, board: Any) -> Outcome:  # noqa: ANN401 -- as above
+    """What a Ray worker does; it has the tape's content already, and waits for nobody to read the board."""
+    return work(task, tape, None if board is None else lambda round: board.note.remote(task.key, round))
 
 
 def _reach(address: str) -> None:

@@ -8,23 +8,27 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, NamedTuple, Protocol
 
-from simulator.whatif.cells import Failure, Outcome, Task, work
+from simulator.whatif.cells import Failure, Outcome, Round, Task, work
 
 Done = tuple[Task, Outcome]
+Heard = Callable[[Task, Round], None]
 LEAVE_S: Final = 5.0  # seconds for a worker to end by itself before it is killed
 
 
 class Executor(Protocol):
     """Computes tasks somewhere."""
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
-        """Every task's outcome, as it comes. Leaving the iteration early gives up what has not come."""
+    def run(self, tasks: Sequence[Task], heard: Heard) -> Iterator[Done]:
+        """Every task's outcome, as it comes. Leaving the iteration early gives up what has not come.
+
+        ``heard`` is called between two outcomes, with how far a task is that trains.
+        """
 
 
 def cores() -> int:
@@ -44,7 +48,7 @@ class Local:
         if kind == "forkserver":
             self._context.set_forkserver_preload(["simulator.whatif.cells"])  # imported once for all workers
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, tasks: Sequence[Task], heard: Heard) -> Iterator[Done]:
         """Every task's outcome, as it comes; the outcome of a task whose worker died says how it died."""
         waiting = deque(tasks)
         crew = [self._hired() for _ in range(min(self._workers, len(waiting)))]
@@ -60,16 +64,20 @@ class Local:
                             worker.line.send(task)
                 for line in connection.wait(list(at_work)):
                     assert isinstance(line, connection.Connection)
-                    worker, task = at_work.pop(line)
-                    outcome: Outcome
+                    worker, task = at_work[line]
+                    said: Round | Outcome
                     try:
-                        outcome = line.recv()
+                        said = line.recv()
                     except (EOFError, OSError):
-                        outcome = Failure("failed", _death(worker.process))
+                        said = Failure("failed", _death(worker.process))
                         crew.remove(worker)
                         if waiting:
                             crew.append(self._hired())
-                    yield task, outcome
+                    if isinstance(said, Round):
+                        heard(task, said)
+                    else:
+                        del at_work[line]
+                        yield task, said
         finally:
             _dismiss(crew, at_once=bool(at_work or waiting))
 
@@ -93,7 +101,7 @@ def _serve(line: connection.Connection, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded
     with suppress(EOFError, OSError):
         while True:
-            line.send(work(line.recv()))
+            line.send(work(line.recv(), tell=line.send))
     sys.stdout.flush()
 
 

@@ -15,7 +15,7 @@ import cli
 from simulator import world
 from simulator.failure import RunFailed
 from simulator.scenario import load
-from simulator.whatif.cells import Result, Task
+from simulator.whatif.cells import Result, Round, Task
 from simulator.whatif.on_ray import OnRay, connected
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,19 @@ def test_a_study_on_ray_is_the_study_on_this_machine(capsys, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cell_that_trains_on_ray_says_how_far_it_is():
+    with_ray()
+    told: list[Round] = []
+    task = Task("a", "trained", pickle.dumps(load(FOUR, ["training.rounds=40"])))  # of a tenth of a second each
+    with connected(None, 2) as ray:
+        ((_, outcome),) = OnRay(ray, alone=True).run([task], lambda _, round: told.append(round))
+    assert isinstance(outcome, Result)
+    assert told == sorted(told)
+    assert len({each.round for each in told}) > 2
+    assert {each.rounds for each in told} == {40}
+
+
+@pytest.mark.slow
 def test_the_cell_of_a_ray_worker_that_is_killed_is_done_again():
     with_ray()
     psutil = pytest.importorskip("psutil")
@@ -79,7 +92,7 @@ def test_the_cell_of_a_ray_worker_that_is_killed_is_done_again():
 
     with connected(None, 2) as ray:
         outcomes, killer = {}, None
-        for task, outcome in OnRay(ray, alone=False).run(tasks):
+        for task, outcome in OnRay(ray, alone=False).run(tasks, lambda *_: None):
             if killer is None:  # the workers live, and are at the long ones
                 killer = threading.Thread(target=kill_one)
                 killer.start()

@@ -408,7 +408,7 @@ def test_a_worker_that_is_killed_loses_its_own_cell_only():
     long = load(FOUR, ["training.rounds=3000"])
     tasks = [task_of(scenario) for scenario in (short[0], long, *short[1:])]
     outcomes = {}
-    for task, outcome in Local(2).run(tasks):
+    for task, outcome in Local(2).run(tasks, lambda *_: None):
         if not outcomes:  # the other worker is at the long one
             for child in multiprocessing.active_children():
                 os.kill(child.pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ import cli
 from simulator import world
 from simulator.scenario import load
 from simulator.whatif.campaign import Campaign, Means, Plan
-from simulator.whatif.cells import Failure, Result, Task
+from simulator.whatif.cells import Failure, Result, Round, Task
 from simulator.whatif.folder import StudyFolder
+from simulator.whatif.workers import Local
 
 ROOT = Path(__file__).parents[2]
 FOUR = ROOT / "scenarios" / "four_phones.yaml"
@@ -91,13 +93,26 @@ def test_a_damaged_tape_is_refused_before_anything_is_written(capsys, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_a_cell_that_trains_says_after_which_round_it_is_and_the_others_say_nothing(tmp_path):
+    scenario = pickle.dumps(load(FOUR, ["training.rounds=3"]))
+    told: list[tuple[str, Round]] = []
+    ends = dict(Local(1).run([Task("a", "trained", scenario)], lambda task, round: told.append((task.key, round))))
+    assert told == [("a", Round(round, 3)) for round in range(4)]  # 0: before training
+    (tape := tmp_path / "tape").write_bytes(next(iter(ends.values())).tape)
+    told.clear()
+    others = [Task("b", "timing-only", scenario), Task("c", "re-timed", scenario, str(tape))]
+    ends = dict(Local(1).run(others, lambda task, round: told.append((task.key, round))))
+    assert [(task.key, end.way) for task, end in ends.items()] == [("b", "timing-only"), ("c", "re-timed")]
+    assert told == []
+
+
 class Recorded:
     """An executor that answers from a table, and notes what it was asked."""
 
     def __init__(self, answers):
         self.answers, self.asked = answers, []
 
-    def run(self, tasks):
+    def run(self, tasks, heard):
         for task in tasks:
             self.asked.append((task.key, task.way, Path(task.tape).suffix if task.tape else None))
             yield task, self.answers(task)
@@ -107,6 +122,7 @@ class Quiet:
     def phase(self, what, cells): ...
     def skip(self, cells): ...
     def step(self, *, cells, failed): ...
+    def rounds(self, at): ...
 
 
 def test_a_cell_that_diverges_is_trained_and_its_tape_serves_those_who_are_left(tmp_path):
