@@ -14,7 +14,7 @@ thread looks like idleness), and the wall-clock time of callbacks, which is zero
 a task that spins on ``asyncio.sleep(0)`` stops the clock for ever, and a SimPy event nobody waits for still moves it.
 
 The loop extends asyncio's own base class through six private names that have stayed the same since Python 3.4:
-``_run_once``, ``_ready``, ``_stopping``, ``_write_to_self``, ``_debug``, ``_check_closed``. Debug mode does not trace
+``_run_once``, ``_ready``, ``_stopping``, ``_write_to_self``, ``_debug``, ``_closed``. Debug mode does not trace
 timers.
 """
 
@@ -29,18 +29,20 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from types import FrameType
-from typing import Any, Final, Generic, Never, TypeVar, TypeVarTuple
+from typing import Any, Final, Never, Protocol, TypeVar, TypeVarTuple
 
 import simpy
 from simpy.events import NORMAL
 
 from simulator.handles import RING, Soon, Task, Timer
+from simulator.mailbox import Mailbox
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _COMPACT_ABOVE: Final = 64  # cancelled timers; fewer cost less than sorting the queue again
 _NAMES_SHOWN: Final = 12  # waiting actors in an error message
+_NEVER: Final = (math.inf, math.inf, 0)  # behind every place in SimPy's queue
 
 
 class Stalled(RuntimeError):  # noqa: N818 - like its kinds below, named for what happened
@@ -62,59 +64,14 @@ class HorizonReached(Stalled):
     """The next event lies beyond the horizon of the run."""
 
 
-class Mailbox(Generic[T]):
-    """An unbounded first-in first-out queue with a name that a `Deadlock` can quote, for any event loop.
+class Source(Protocol):
+    """What has events of its own, which come and go by the thousand, such as a network."""
 
-    Items leave in the order of ``put`` and go to getters in the order of ``get``. A getter that is cancelled at the
-    very instant at which its item arrives leaves the item to the next getter: nothing is lost.
-    """
+    def next_event_s(self) -> float:
+        """When the next one happens, in seconds; infinity for never."""
 
-    def __init__(self, name: str) -> None:
-        self.name: Final = name
-        self._items: deque[T] = deque()
-        self._getters: deque[asyncio.Future[None]] = deque()
-        self._num_promised = 0  # items at the head that belong to getters already woken, in their order
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __repr__(self) -> str:
-        return f"<Mailbox {self.name} items={len(self._items)} getters={len(self._getters)}>"
-
-    def put(self, item: T) -> None:
-        """Leave *item*; never blocks and takes no time."""
-        self._items.append(item)
-        self._promise_one()
-
-    async def get(self) -> T:
-        """Take the oldest item that is not promised to an earlier getter; wait for one if there is none."""
-        if len(self._items) > self._num_promised:
-            item = self._items[self._num_promised]
-            del self._items[self._num_promised]
-            return item
-        getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._getters.append(getter)
-        try:
-            await getter
-        except BaseException:
-            getter.cancel()
-            if getter.cancelled():
-                self._getters.remove(getter)
-            else:  # woken and cancelled at one instant
-                self._num_promised -= 1
-                self._promise_one()
-            raise
-        self._num_promised -= 1
-        return self._items.popleft()
-
-    def _promise_one(self) -> None:
-        """Promise an item to the first getter that still waits; cancelled ones take themselves off the list."""
-        for getter in self._getters:
-            if not getter.done():
-                self._getters.remove(getter)
-                self._num_promised += 1
-                getter.set_result(None)
-                return
+    def play(self, now_s: float) -> None:
+        """It is that time, and nothing has happened since: do what is due."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -126,7 +83,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     whose outcome nobody takes, ends the run with that exception. Raises ValueError for times that make no sense.
     """
 
-    _check_closed: Callable[[], None]
+    _closed: bool
     _debug: bool
     _ready: deque[asyncio.Handle]
     _stopping: bool
@@ -146,6 +103,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._queue: list[Any] = self.env._queue  # of (time, priority, sequence, event)
         self._num_cancelled = 0  # timers that still stand in the queue
         self._failure: BaseException | None = None
+        self._source: Source | None = None
+        self._stale = False  # the source has changed since it was asked
+        self._turn: tuple[float, float, int] = _NEVER
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -164,37 +124,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timer._loop = self
         if when != math.inf:
             timer.callbacks = RING
-            heappush(self._queue, (max(when, self.env._now), NORMAL, next(self.env._eid), timer))
+            now_s = self.env._now
+            heappush(self._queue, (when if when > now_s else now_s, NORMAL, next(self.env._eid), timer))
         return timer
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run *callback* at this instant, after all that were called soon before it."""
-        if self._debug:
+        if self._debug or self._closed:
             return super().call_soon(callback, *args, context=context)
-        self._check_closed()
         handle = Soon(callback, args, copy_context() if context is None else context)
         handle._loop = self
         self._ready.append(handle)
         return handle
 
-    def jump(self, when_s: float) -> bool:
-        """Move the clock to *when_s* if nothing else happens before or at that time; False, and no move, if it does.
+    def drive(self, source: Source) -> None:
+        """Let the events of *source* happen among the timers, without a timer of their own; RuntimeError for a second.
 
-        For whoever would arm a timer and be the next to be called: a chain of events of one party needs no timers.
+        Whenever it has changed it has to say so (`reconsider`). Among timers of the same instant its turn is that of
+        one armed once all who act at that change have acted.
         """
-        if self._ready or self._stopping or not when_s <= self._horizon_s or when_s == math.inf:
-            return False
-        queue = self._queue
-        while queue and queue[0][0] <= when_s:
-            event = queue[0][3]
-            if event.__class__ is not Timer or not event._cancelled:
-                return False
-            heappop(queue)
-            self._num_cancelled -= 1
-        self.env._now = max(when_s, self.env._now)
-        return True
+        if self._source is not None:
+            raise RuntimeError(f"the loop drives {self._source!r} already")
+        self._source = source
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Ask the source that is driven for its next event, once everybody who acts at this instant has acted."""
+        self._stale = True
 
     async def wait_event(self, event: simpy.Event, what: str = "") -> object:
         """Wait for a SimPy *event* of ``env``; return its value or raise what it failed with.
@@ -250,28 +208,34 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 return
 
     def _step(self) -> None:
-        """Let SimPy process its next event: the only place where time moves."""
-        queue = self._queue
-        while queue:
-            when_s, _, _, event = queue[0]
-            ours = event.__class__ is Timer
-            if ours and event._cancelled:
-                heappop(queue)
-                self._num_cancelled -= 1
-            elif when_s > self._horizon_s:
-                if self.env.now < self._horizon_s:
-                    self.env.run(until=self._horizon_s)
-                raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
-            elif ours:  # as `Environment.step` does it, for what we know it to be
-                heappop(queue)
-                self.env._now = when_s
-                event.callbacks = None
-                event._run()
-                return
-            else:
-                self.env.step()
-                return
-        raise Deadlock("no timer is armed", self.env.now, _waiting(self))
+        """Let the next event happen, SimPy's or the source's: the only place where time moves."""
+        queue, source = self._queue, self._source
+        if self._stale and source is not None:
+            self._stale = False
+            next_s = source.next_event_s()
+            self._turn = _NEVER if next_s == math.inf else (next_s, NORMAL, next(self.env._eid))
+        while queue and queue[0][3].__class__ is Timer and queue[0][3]._cancelled:
+            heappop(queue)
+            self._num_cancelled -= 1
+        first: tuple[Any, ...] = queue[0] if queue else _NEVER
+        when_s = min(first[0], self._turn[0])
+        if when_s == math.inf and not queue:
+            raise Deadlock("no timer is armed", self.env.now, _waiting(self))
+        if when_s > self._horizon_s:
+            if self.env.now < self._horizon_s:
+                self.env.run(until=self._horizon_s)
+            raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
+        if source is not None and self._turn < first:
+            self._stale = True
+            self.env._now = max(when_s, self.env._now)
+            source.play(self.env._now)
+        elif first[3].__class__ is Timer:  # as `Environment.step` does it, for what we know it to be
+            heappop(queue)
+            self.env._now = when_s
+            first[3].callbacks = None
+            first[3]._run()
+        else:
+            self.env.step()
 
     def timer_was_cancelled(self) -> None:
         """Count it; rebuild the queue without the cancelled timers once they are the larger half."""
@@ -311,12 +275,6 @@ def run(
     finally:
         loop.close()
     return result
-
-
-def jump(when_s: float) -> bool:
-    """On a running `VirtualLoop` what `VirtualLoop.jump` does; False on any other loop, whose time nobody can move."""
-    loop = asyncio.get_running_loop()
-    return isinstance(loop, VirtualLoop) and loop.jump(when_s)
 
 
 def now() -> float:
@@ -379,7 +337,11 @@ def _reason(task: asyncio.Task[Any]) -> tuple[str, bool]:
     waiter = getattr(task, "_fut_waiter", None)
     joins = isinstance(waiter, asyncio.Task) or type(waiter).__name__ == "_GatheringFuture"
     joins = joins or (module in {"asyncio.taskgroups", "asyncio.tasks"} and what != "sleep")
-    own = [frame for frame in frames if not re.match(rf"asyncio\.|{__name__}$", frame.f_globals["__name__"])]
+    own = [
+        frame
+        for frame in frames
+        if not re.match(rf"asyncio\.|{__name__}$|{Mailbox.__module__}$", frame.f_globals["__name__"])
+    ]
     return f"{what} in {_short(own[-1].f_code.co_qualname)}" if own and own[-1] is not inner else what, joins
 
 

@@ -55,14 +55,21 @@ class Soon(asyncio.Handle):
 
     __slots__ = ()
 
+    _repr: ClassVar = None
+    _source_traceback: ClassVar = None
     _loop: Loop
 
     def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
-        self._callback = callback
+        self._callback: Callable[..., object] | None = callback
         self._args = args
         self._context = context
         self._cancelled = False
-        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Take the callback back."""
+        self._cancelled = True
+        self._callback = None
+        self._args = ()
 
 
 class Task(asyncio.Task[T]):

@@ -1,4 +1,4 @@
-"""Carries messages between actors: in virtual time over `netmodels`, one timer for the whole network.
+"""Carries messages between actors: in virtual time over `netmodels`, which the loop plays along with its timers.
 
 The seam to real sockets is `Transport`: two coroutines, and what to do when a device comes or goes. What a message
 weighs is `size_bytes`; its payload is handed over as it is.
@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from contextvars import Context
 from itertools import count
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from netmodels.network import Completion, Network
 from netmodels.topology import Topology
-from simulator.clock import Mailbox, jump
+from simulator.clock import VirtualLoop, running_loop
+from simulator.mailbox import Mailbox
 from simulator.messages import Kind, Message
 from simulator.record import MessageRow, Outcome, Record
 
@@ -46,11 +48,21 @@ class Transport(Protocol):
         """The device has gone: its connections break at this instant."""
 
 
+class _Way(NamedTuple):
+    """From one actor to another: the links of the way and of the way back, and which end is the device."""
+
+    route: tuple[str, ...]
+    back: tuple[str, ...]
+    device: str
+    direction: Literal["up", "down"]
+
+
 class _Leaving(NamedTuple):
     """A message whose bits are still leaving."""
 
     id: int
     message: Message
+    way: _Way
     queued_s: float
     left: asyncio.Future[None]
     ends: tuple[Hashable, Hashable]  # of the connection
@@ -74,30 +86,22 @@ class SimulatedTransport:
         self._of_device: defaultdict[str, dict[int, _Leaving]] = defaultdict(dict)  # the same by the end that may go
         self._times_gone: Counter[str] = Counter()
         self._gone: set[str] = set()
+        self._ways: dict[tuple[str, str], _Way] = {}
         self._ids = count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._rearming = False
+        self._loop: VirtualLoop | None = None  # which plays the network
+        self._context = Context()  # in which messages arrive
 
     async def send(self, message: Message) -> None:
-        """Send over the route between the two actors; see `Transport.send`."""
-        loop = asyncio.get_running_loop()
-        sender, receiver = message.sender, message.receiver
-        if receiver in self._gone:
+        """Send over the route between the two actors; see `Transport.send`. RuntimeError outside virtual time."""
+        if message.receiver in self._gone:
             return
+        loop = self._loop or self._enter(running_loop())
         flow_id, queued_s = next(self._ids), loop.time()
-        route = self._topology.route(sender, receiver)
-        ends = self._ends(message)
-        self._network.start(
-            queued_s,
-            flow_id,
-            message.size_bytes,
-            route,
-            connection=ends,
-            ack_route=self._topology.route(receiver, sender),
-        )
-        leaving = self._leaving[flow_id] = _Leaving(flow_id, message, queued_s, loop.create_future(), ends)
-        self._of_device[self._device(message)][flow_id] = leaving
-        self._changed()
+        way, ends = self._way(message.sender, message.receiver), self._ends(message)
+        self._network.start(queued_s, flow_id, message.size_bytes, way.route, connection=ends, ack_route=way.back)
+        leaving = _Leaving(flow_id, message, way, queued_s, loop.create_future(), ends)
+        self._leaving[flow_id] = self._of_device[way.device][flow_id] = leaving
+        loop.reconsider()
         try:
             await leaving.left
         except asyncio.CancelledError:
@@ -128,55 +132,54 @@ class SimulatedTransport:
 
     def _cut_off(self, leaving: _Leaving) -> None:
         """Stop a flow at this instant."""
-        now_s = asyncio.get_running_loop().time()
+        loop = self._loop or running_loop()
+        now_s = loop.time()
         self._forget(leaving)
         self._network.cancel(now_s, leaving.id)
-        self._changed()
+        loop.reconsider()
         self._note(leaving, now_s, float("nan"), "cancelled")
 
     def _forget(self, leaving: _Leaving) -> None:
         """Its last bit has left, or never will."""
         del self._leaving[leaving.id]
-        del self._of_device[self._device(leaving.message)][leaving.id]
+        del self._of_device[leaving.way.device][leaving.id]
 
-    def _device(self, message: Message) -> str:
-        """The end of a message that is a device."""
-        return message.sender if message.receiver in self._topology.infrastructure else message.receiver
+    def _enter(self, loop: VirtualLoop) -> VirtualLoop:
+        """The first message: from now on the loop plays the network."""
+        self._loop = loop
+        loop.drive(self)
+        return loop
+
+    def _way(self, sender: str, receiver: str) -> _Way:
+        known = self._ways.get((sender, receiver))
+        if known is None:
+            route, back = self._topology.route(sender, receiver), self._topology.route(receiver, sender)
+            up = receiver in self._topology.infrastructure
+            known = _Way(route, back, sender, "up") if up else _Way(route, back, receiver, "down")
+            self._ways[sender, receiver] = known
+        return known
 
     def _ends(self, message: Message) -> tuple[Hashable, Hashable]:
         """The connection of a message: another one after an end has hung up."""
         sender, receiver = message.sender, message.receiver
+        if not self._times_gone:
+            return sender, receiver
         number = self._times_gone[sender] + self._times_gone[receiver]
         return ((sender, number), (receiver, number)) if number else (sender, receiver)
 
-    def _changed(self) -> None:
-        """Ask the network for its next event once everybody who acts at this instant has acted."""
-        if not self._rearming:
-            self._rearming = True
-            asyncio.get_running_loop().call_soon(self._rearm)
+    def next_event_s(self) -> float:
+        """When something happens in the network next (see `simulator.clock.Source`)."""
+        return self._network.next_event_s()
 
-    def _rearm(self) -> None:
-        self._rearming = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        when_s = self._network.next_event_s()
-        if when_s < float("inf"):
-            self._timer = asyncio.get_running_loop().call_at(when_s, self._advance)
-
-    def _advance(self) -> None:
-        """Play the network on, from event to event as long as nobody else acts in between."""
-        loop = asyncio.get_running_loop()
-        on = True
-        while on:
-            for completion in self._network.advance(loop.time()):
-                leaving = self._leaving[completion.flow_id]
-                self._forget(leaving)
-                if not leaving.left.done():
-                    leaving.left.set_result(None)
-                loop.call_at(completion.delivered_s, self._deliver, leaving, completion)
-            on = jump(self._network.next_event_s())
-        self._rearm()
+    def play(self, now_s: float) -> None:
+        """Play the network up to that time: whoever's last bit has left goes on, and the message arrives later."""
+        loop = self._loop or running_loop()
+        for completion in self._network.advance(now_s):
+            leaving = self._leaving[completion.flow_id]
+            self._forget(leaving)
+            if not leaving.left.done():
+                leaving.left.set_result(None)
+            loop.call_at(completion.delivered_s, self._deliver, leaving, completion, context=self._context)
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
         if self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
@@ -202,7 +205,7 @@ class SimulatedTransport:
                 message.kind,
                 message.sender,
                 message.receiver,
-                "up" if message.receiver in self._topology.infrastructure else "down",
+                leaving.way.direction,
                 message.size_bytes,
                 self._network.wire_bytes(message.size_bytes),
                 leaving.queued_s,

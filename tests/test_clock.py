@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import clock
-from simulator.clock import Deadlock, HorizonReached, Mailbox, VirtualLoop, now, running_loop, wait
+from simulator.clock import Deadlock, HorizonReached, VirtualLoop, now, running_loop, wait
+from simulator.mailbox import Mailbox
 
 TOLERANCE_S = 1e-9
 
@@ -201,68 +202,113 @@ def test_shuffled_ties_permute_one_instant_by_seed_and_leave_times_alone():
     assert sorted(shuffled) == sorted(plain)
 
 
-# Jumps
+# Sources
 
 
-def chain(log, times_s, *, jumps):
-    """A party that does something at each of the times: with a timer for each, or with jumps where nobody else acts."""
-    loop, dates = asyncio.get_running_loop(), iter(times_s)
+class Dates:
+    """Something with dates of its own, which it notes down as they come; after each it may do more."""
+
+    def __init__(self, log, times_s, then=lambda: None):
+        self.log, self.times_s, self.then = log, list(times_s), then
+
+    def next_event_s(self):
+        return self.times_s[0] if self.times_s else math.inf
+
+    def play(self, now_s):
+        assert now_s == now() == self.times_s.pop(0)
+        self.log.append((now_s, "dates"))
+        self.then()
+
+
+def with_a_timer_for_each(dates):
+    """The same played with timers: one at a time, armed when the one before has rung."""
+    loop = asyncio.get_running_loop()
 
     def act():
-        log.append((now(), "chain"))
-        when_s = next(dates, None)
-        while jumps and when_s is not None and clock.jump(when_s):
-            log.append((now(), "chain"))
-            when_s = next(dates, None)
-        if when_s is not None:
-            loop.call_at(when_s, act)
+        dates.play(now())
+        if dates.times_s:
+            loop.call_at(dates.next_event_s(), act)
 
-    loop.call_soon(act)
+    if dates.times_s:
+        loop.call_at(dates.next_event_s(), act)
 
 
 @given(
     st.lists(st.integers(0, 40), max_size=20).map(sorted),
     st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4),
 )
-def test_who_jumps_where_it_can_acts_as_one_with_a_timer_for_each_date(dates, others):
-    def play(jumps):
+def test_the_events_of_a_source_happen_as_those_of_one_with_a_timer_for_each_date(times_s, others):
+    def play(drive):
         async def main():
             log = []
             async with asyncio.TaskGroup() as group:
                 for number, delays_s in enumerate(others):
-                    group.create_task(sleeper(log, f"sleeper {number}", *delays_s))
-                chain(log, dates, jumps=jumps)
+                    group.create_task(sleeper(log, f"sleeper {number}", *[delay_s + 0.5 for delay_s in delays_s]))
+                await asyncio.sleep(0)
+                drive(Dates(log, times_s))
                 await asyncio.sleep(50)
             return log
 
         return clock.run(main())
 
-    assert play(jumps=True) == play(jumps=False)
+    assert play(lambda dates: running_loop().drive(dates)) == play(with_a_timer_for_each)
 
 
-def test_the_clock_jumps_over_timers_that_were_cancelled_and_over_no_other():
+def test_at_one_instant_a_source_comes_behind_the_timers_that_stood_there_when_it_changed():
     async def main():
-        loop = asyncio.get_running_loop()
-        loop.call_at(1.0, print).cancel()
-        loop.call_at(3.0, loop.call_soon, int)
-        assert clock.jump(2.0)
-        assert now() == 2.0
-        assert not clock.jump(3.0), "somebody else is due at that instant, and came first"
-        loop.call_soon(int)
-        assert not clock.jump(2.5), "somebody else is to act now"
+        loop, log = running_loop(), []
+        loop.call_at(2.0, log.append, "timer")
+        loop.drive(Dates(log, [1.0, 2.0]))
+        await asyncio.sleep(1.5)
+        loop.call_at(2.0, log.append, "later timer")
+        await asyncio.sleep(1.5)
+        return log
+
+    assert clock.run(main()) == [(1.0, "dates"), "timer", (2.0, "dates"), "later timer"]
+
+
+def test_a_source_wakes_tasks_and_is_asked_again_when_it_says_that_it_has_changed():
+    async def main():
+        loop, log, rung = running_loop(), [], asyncio.Event()
+        dates = Dates(log, [], then=rung.set)
+        loop.drive(dates)
+        await asyncio.sleep(1.0)
+        dates.times_s.append(3.0)
+        loop.reconsider()
+        await rung.wait()
+        return now(), log
+
+    assert clock.run(main()) == (3.0, [(3.0, "dates")])
+
+
+def test_a_source_without_events_leaves_a_deadlock_and_one_beyond_the_horizon_the_horizon():
+    async def main(times_s):
+        running_loop().drive(Dates([], times_s))
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Deadlock):
+        clock.run(main([]))
+    with pytest.raises(HorizonReached) as caught:
+        clock.run(main([1.0, 20.0]), horizon_s=10.0)
+    assert caught.value.time_s == 10.0
+
+
+def test_what_fails_in_a_source_ends_the_run():
+    async def main():
+        running_loop().drive(Dates([], [1.0], then=lambda: 1 / 0))
         await asyncio.sleep(2.0)
-        assert not clock.jump(11.0), "beyond the horizon"
-        assert not clock.jump(math.inf)
-        return now()
 
-    assert clock.run(main(), horizon_s=10.0) == 4.0
+    with pytest.raises(ZeroDivisionError):
+        clock.run(main())
 
 
-def test_nobody_jumps_on_an_ordinary_loop():
+def test_a_loop_drives_one_source():
     async def main():
-        return clock.jump(asyncio.get_running_loop().time() + 1)
+        running_loop().drive(Dates([], []))
+        with pytest.raises(RuntimeError, match="already"):
+            running_loop().drive(Dates([], []))
 
-    assert asyncio.run(main()) is False
+    clock.run(main())
 
 
 # Cancellation
