@@ -1,7 +1,7 @@
 """What is to be done with which transfer, and when."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Generic, TypeAlias, TypeVar
 
@@ -20,6 +20,7 @@ class Agenda(Generic[Owner]):
     def __init__(self) -> None:
         self._dates: list[float] = []  # a heap of the keys of `_entries`
         self._entries: dict[float, list[tuple[Transfer, Action[Owner]]]] = {}
+        self._taken: list[tuple[Transfer, Action[Owner]]] = []  # of the date at which `take` is, the last one first
 
     def note(self, when_s: float, transfer: Transfer, action: Action[Owner]) -> None:
         """Do that at `when_s`, unless the transfer is over by then."""
@@ -42,13 +43,19 @@ class Agenda(Generic[Owner]):
             del self._entries[heappop(dates)]
         return math.inf
 
-    def due(self, until_s: float) -> Iterator[tuple[Transfer, Action[Owner]]]:
-        """Take what is to be done by then, one after the other; what is noted on the way counts."""
-        dates = self._dates
-        while dates and dates[0] <= until_s:
-            entries = self._entries.pop(heappop(dates))
-            entries.reverse()
+    def take(self, until_s: float) -> tuple[Transfer, Action[Owner]] | None:
+        """The next that is to be done by then; None if there is none. What is noted meanwhile counts."""
+        while True:
+            entries = self._taken
             while entries:  # a million at one date are let go one by one
-                transfer, action = entries.pop()
-                if not transfer.over:
-                    yield transfer, action
+                entry = entries.pop()
+                if not entry[0].over:
+                    return entry
+            dates = self._dates
+            if not dates or dates[0] > until_s:
+                return None
+            date_s = heappop(dates)
+            entries = self._taken = self._entries[date_s]
+            del self._entries[date_s]
+            if len(entries) > 1:
+                entries.reverse()

@@ -10,7 +10,7 @@ from typing import Final
 
 HOT: Final = (
     "agenda", "airtime", "cubic", "flows", "forest", "levels", "network", "pools", "queues", "rates", "routes",
-    "sharing", "tcp", "transfer",
+    "sharing", "tcp", "tickets", "transfer",
 )  # fmt: skip
 
 

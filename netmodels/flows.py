@@ -12,17 +12,19 @@ rounding. Latency, handshakes and windows belong to `netmodels.network`.
 import math
 from collections.abc import Hashable, Mapping
 from heapq import heappop, heappush
-from itertools import count
+from typing import Final
 
 from netmodels.airtime import change_uses, demand, use_of
 from netmodels.link import Link
 from netmodels.rates import Rates
 from netmodels.routes import Route, Routes
 from netmodels.sharing import FULL, FlowState, LinkState
+from netmodels.tickets import Tickets
 
-_SLACK_S = 1e-10
-_ULPS = 8
-_FAR_S = 65536  # up to here the steps of the clock are small enough
+_INF: Final = math.inf
+_SLACK_S: Final = 1e-10
+_ULPS: Final = 8.0
+_FAR_S: Final = 65536.0  # up to here the steps of the clock are small enough
 
 
 def slack_s(now_s: float) -> float:
@@ -46,8 +48,8 @@ class Flows:
         self._routes = Routes(links)
         self._flows: dict[Hashable, FlowState] = {}
         self._now_s = 0.0
-        self._serial = count(1)
-        self._rates = Rates(self._serial, smallest_tree)
+        self._tickets = Tickets()
+        self._rates = Rates(self._tickets, smallest_tree)
         self._changes: list[tuple[float, int, LinkState]] = []  # the next change of capacity of links in use
         self._next_s: float | None = math.inf  # the next event; None if something has changed since it was worked out
 
@@ -76,7 +78,7 @@ class Flows:
         """
         if flow_id in self._flows:
             raise ValueError(f"flow {flow_id!r} is already under way; ids must be unique while a flow lasts")
-        if not (0 <= size_bits < math.inf and 0 < weight < math.inf and cap_bps >= 0):
+        if not (0 <= size_bits < _INF and 0 < weight < _INF and cap_bps >= 0):
             raise ValueError(
                 f"flow {flow_id!r}: size_bits must be finite and >= 0, weight finite and > 0, cap_bps >= 0, "
                 f"got {size_bits!r}, {weight!r}, {cap_bps!r}"
@@ -84,7 +86,7 @@ class Flows:
         path = route if isinstance(route, Route) else self._routes.find(route)
         if now_s != self._now_s:
             self._move(now_s)
-        flow = FlowState(flow_id, next(self._serial), path.names, weight)
+        flow = FlowState(flow_id, self._tickets.draw(), path.names, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
         flow.peak_bps = path.peak_bps
@@ -104,7 +106,7 @@ class Flows:
         left_bits = flow.left_bits(self._now_s)
         self._rates.drop(flow)
         self._leave_links(flow)
-        flow.start_anew(next(self._serial), self._now_s, left_bits, weight)
+        flow.start_anew(self._tickets.draw(), self._now_s, left_bits, weight)
         self._join_links(flow)
         self._rebound(flow, cap_bps if cap_bps < flow.peak_bps else flow.peak_bps)
 
@@ -121,7 +123,7 @@ class Flows:
     def extend(self, now_s: float, flow_id: Hashable, more_bits: float) -> None:
         """Give a flow more to send; no rate changes."""
         flow = self._find(flow_id)
-        if not 0 <= more_bits < math.inf:
+        if not 0 <= more_bits < _INF:
             raise ValueError(f"flow {flow_id!r}: more_bits must be finite and >= 0, got {more_bits!r}")
         self._move(now_s)
         self._next_s = None
@@ -215,7 +217,7 @@ class Flows:
         change_s = link.link.capacity.next_change_s(self._now_s)
         link.watched = change_s < math.inf
         if link.watched:
-            heappush(self._changes, (change_s, next(self._serial), link))
+            heappush(self._changes, (change_s, self._tickets.draw(), link))
 
     def _join_links(self, flow: FlowState) -> None:
         links = flow.links
@@ -229,7 +231,8 @@ class Flows:
 
     def _leave_links(self, flow: FlowState) -> None:
         for link in flow.links:
-            use = link.flows.pop(flow)
+            use = 1.0 if link.airtime is None else link.flows[flow]
+            del link.flows[flow]
             if not link.flows:  # forgets the rounding errors of its sum
                 link.demand_bps = 0.0
             elif link.airtime is None:

@@ -6,11 +6,11 @@ sides more than twice in a search.
 """
 
 import math
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from netmodels.pools import Entry, Pool, drop_void, tidy
 from netmodels.sharing import FlowState
+from netmodels.tickets import Tickets
 
 _LATE = 4096.0  # a service integral so many times a goal's distance has lost bits of it
 
@@ -21,7 +21,7 @@ class Levels:
     Calls carry the time in seconds; `settle` makes levels and dates true again after any number of changes at it.
     """
 
-    def __init__(self, tickets: Iterator[int]) -> None:
+    def __init__(self, tickets: Tickets) -> None:
         self.dates: list[Entry] = []
         self._tickets = tickets
         self._dirty: dict[Pool, None] = {}  # an ordered set
@@ -107,7 +107,7 @@ class Levels:
 
     def settle(self, now_s: float) -> list[Pool]:
         """Find the levels of all pools that were touched, inner ones first. Returns the roots among them."""
-        work = [(-pool.depth, next(self._tickets), pool) for pool in self._dirty]
+        work = [(-pool.depth, self._tickets.draw(), pool) for pool in self._dirty]
         heapify(work)
         roots = []
         while work:
@@ -117,7 +117,7 @@ class Levels:
             parent = pool.parent
             if self._settle_pool(now_s, pool) and parent is not None and parent not in self._dirty:
                 self._dirty[parent] = None
-                heappush(work, (-parent.depth, next(self._tickets), parent))
+                heappush(work, (-parent.depth, self._tickets.draw(), parent))
             if parent is None and pool.link.pool is pool:
                 roots.append(pool)
         return roots
@@ -258,7 +258,7 @@ class Levels:
 
     def _announce(self, now_s: float, pool: Pool) -> None:
         """Renew a pool's entries in its parent's heaps and among the dates."""
-        parent, ticket = pool.parent, next(self._tickets)
+        parent, ticket = pool.parent, self._tickets.draw()
         pool.ticket = ticket
         ends = pool.ends
         if ends and ends[0][2].ticket != ends[0][1]:
@@ -287,7 +287,7 @@ class Levels:
     def _cap(self, now_s: float, flow: FlowState, pool: Pool) -> None:
         flow.capped, flow.rate_bps = True, flow.bound_bps
         flow.since_s = now_s
-        flow.ticket = ticket = next(self._tickets)
+        flow.ticket = ticket = self._tickets.draw()
         heappush(pool.downs, (-flow.key, ticket, flow))
         if flow.rate_bps > 0:
             heappush(self.dates, (now_s + flow.remaining_bits / flow.rate_bps, ticket, flow))
@@ -302,7 +302,7 @@ class Levels:
         pool.num_late += 1
         flow.capped = False
         flow.goal = served + distance
-        flow.ticket = ticket = next(self._tickets)
+        flow.ticket = ticket = self._tickets.draw()
         heappush(pool.ups, (flow.key, ticket, flow))
         heappush(pool.ends, (flow.goal, ticket, flow))
         if not flow.remaining_bits:  # ends even where there is no capacity

@@ -154,8 +154,9 @@ class Network:
             when_s = min(when_s, now_s)
             for flow_id in core.advance(when_s):
                 self._drained(when_s, self._transfers[flow_id])
-            for transfer, action in agenda.due(when_s + slack_s(when_s)):
-                action(self, when_s, transfer)
+            end_s = when_s + slack_s(when_s)
+            while (entry := agenda.take(end_s)) is not None:
+                entry[1](self, when_s, entry[0])
             if self._due:
                 self._look_at_windows(when_s)
         self._now_s = max(now_s, self._now_s)

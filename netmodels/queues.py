@@ -6,14 +6,14 @@ trip or two. Units: bits of IP packets, seconds.
 Not modelled: the order in which a queue serves its packets, active queue management, a queue per device in a cell.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from netmodels.capacity import Capacity, Constant
 from netmodels.link import Link
 
 _LEAST_BUFFER_BITS: Final = 8 * 96_000.0
-_FULL_LOAD: Final = 0.97
+_FULL_LOAD: Final = 0.97  # of what the link carries: from there on a queue grows
 _LEAST_CAPACITY: Final = 0.01  # of the peak: what a queue in an outage is counted to drain with
 _TRIFLE_S: Final = 1e-4
 _MOST_LINES: Final = 100_000  # so many routes are remembered; a population may have millions
@@ -26,7 +26,6 @@ class LinkQueue:
         "_capacity",
         "backlog_bits",
         "constant",
-        "full_bps",
         "load_bps",
         "longest_rtt_s",
         "overflow_s",
@@ -37,7 +36,6 @@ class LinkQueue:
         self._capacity = capacity
         self.constant = isinstance(capacity, Constant)
         self.peak_bps = capacity.peak_bps
-        self.full_bps = _FULL_LOAD * capacity.peak_bps  # the load from which on a queue of constant capacity grows
         self.backlog_bits = 0.0
         self.load_bps = 0.0  # the rates of its senders when last looked at
         self.longest_rtt_s = 0.0
@@ -95,7 +93,11 @@ class Stake:
     def put_burst(self, bits: float) -> None:
         """A burst comes at twice the rate at which its path drains: half of it waits for those behind it to see."""
         self.lift()
-        self._add(min(self.route, key=_peak_of), bits / 2)
+        narrowest = self.route[0]
+        for queue in self.route:
+            if queue.peak_bps < narrowest.peak_bps:
+                narrowest = queue
+        self._add(narrowest, bits / 2)
 
     def put(self, now_s: float, bits: float, rate_bps: float) -> None:
         """`bits` wait at a rate of `rate_bps`: before the loaded links of the route, as their queues are long."""
@@ -107,17 +109,26 @@ class Stake:
             self._rate_bps = rate_bps
         if bits <= 0:
             return
-        loaded = []
+        fullest = loaded = self.route[0]
+        most_use, num_loaded = -1.0, 0
         for queue in self.route:
-            full_bps = queue.full_bps if queue.constant else _FULL_LOAD * queue.rate_bps(now_s)
-            if queue.load_bps >= full_bps:
-                loaded.append(queue)
-        if not loaded:
-            loaded.append(max(self.route, key=lambda queue: queue.load_bps / max(queue.rate_bps(now_s), 1.0)))
-        if len(loaded) == 1:  # nearly always; rounded as below, so that traces stay what they were
-            delay_s = loaded[0].delay_s(now_s) + _TRIFLE_S
-            self._add(loaded[0], bits * delay_s / delay_s)
+            rate_bps = queue.peak_bps if queue.constant else queue.rate_bps(now_s)
+            if queue.load_bps >= _FULL_LOAD * rate_bps:
+                loaded = queue
+                num_loaded += 1
+            use = queue.load_bps / (rate_bps if rate_bps > 1.0 else 1.0)
+            if use > most_use:
+                fullest, most_use = queue, use
+        if num_loaded < 2:  # nearly always; rounded as below, so that traces stay what they were
+            place = loaded if num_loaded else fullest
+            delay_s = place.delay_s(now_s) + _TRIFLE_S
+            self._add(place, bits * delay_s / delay_s)
             return
+        self._spread(now_s, bits)
+
+    def _spread(self, now_s: float, bits: float) -> None:
+        """Before several loaded links."""
+        loaded = [queue for queue in self.route if queue.load_bps >= _FULL_LOAD * queue.rate_bps(now_s)]
         delays_s = [queue.delay_s(now_s) + _TRIFLE_S for queue in loaded]
         total_s = sum(delays_s)
         for queue, delay_s in zip(loaded, delays_s, strict=True):
@@ -152,7 +163,7 @@ class Queues:
         return self._queues[name]
 
 
-def wait_s(queues: Iterable[LinkQueue], now_s: float) -> float:
+def wait_s(queues: tuple[LinkQueue, ...], now_s: float) -> float:
     """How long a packet has to wait in all of `queues`."""
     total_s = 0.0
     for queue in queues:
@@ -160,7 +171,3 @@ def wait_s(queues: Iterable[LinkQueue], now_s: float) -> float:
         if bits > 0:
             total_s += bits / queue.peak_bps if queue.constant else queue.delay_s(now_s)
     return total_s
-
-
-def _peak_of(queue: LinkQueue) -> float:
-    return queue.peak_bps

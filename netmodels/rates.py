@@ -5,16 +5,18 @@ component that is shared anew, or by itself at its bound.
 """
 
 import math
-from collections.abc import Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
+from typing import Final
 
 from netmodels.airtime import reweigh
 from netmodels.forest import Forest, home
 from netmodels.levels import Levels
 from netmodels.pools import Pool, drop_void, tidy
 from netmodels.sharing import FULL, FlowState, LinkState, component, put_in_force, share_link, share_links
+from netmodels.tickets import Tickets
 
+_INF: Final = math.inf
 _finish_of = attrgetter("finish_s")
 _serial_of = attrgetter("serial")
 
@@ -29,7 +31,7 @@ class Rates:
     Dictionaries serve as ordered sets: runs must not depend on hashes.
     """
 
-    def __init__(self, tickets: Iterator[int], smallest_tree: float) -> None:
+    def __init__(self, tickets: Tickets, smallest_tree: float) -> None:
         self._tickets = tickets
         self._stamp = 0
         self._dirty_links: dict[LinkState, None] = {}
@@ -115,7 +117,8 @@ class Rates:
                 due.append(item)
         if sources > 1:  # a flow of no bits may have been announced by itself and by its pool
             due = list(dict.fromkeys(due))
-        due.sort(key=_serial_of)
+        if len(due) > 1:
+            due.sort(key=_serial_of)
         return due
 
     def settle(self, now_s: float, num_flows: int) -> None:
@@ -147,7 +150,10 @@ class Rates:
         """Find a place for every flow touched. Whoever has a stamp of `begun` or later has been seen to."""
         work, self._dirty_flows = [flow for flow in self._dirty_flows if flow.dirty], []
         if self._dirty_links:
-            for link in sorted(self._dirty_links, key=_width_of, reverse=True):  # outer links before inner ones
+            links = list(self._dirty_links)
+            if len(links) > 1:  # outer ones before inner ones
+                links.sort(key=_width_of, reverse=True)
+            for link in links:
                 if not link.live:
                     work += link.flows
                 elif link.pool is not None or link.stamp >= begun:
@@ -205,6 +211,6 @@ class Rates:
             self._announce_first(min(group, key=_finish_of))
 
     def _announce_first(self, flow: FlowState) -> None:
-        flow.ticket = next(self._tickets)
-        if flow.finish_s < math.inf:
+        flow.ticket = self._tickets.draw()
+        if flow.finish_s < _INF:
             heappush(self._dates, (flow.finish_s, flow.ticket, flow))

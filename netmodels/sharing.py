@@ -42,6 +42,7 @@ class LinkState:
         "limit_bps",
         "link",
         "live",
+        "open",
         "pool",
         "stamp",
         "watched",
@@ -63,6 +64,7 @@ class LinkState:
         self.left_bps = 0.0  # the rest are scratch fields of `share_links`
         self.weight = 0.0
         self.count = 0
+        self.open = False
 
     @property
     def in_use(self) -> bool:
@@ -179,15 +181,15 @@ def component(first: LinkState, stamp: int) -> tuple[list[LinkState], list[FlowS
     flows: list[FlowState] = []
     first.stamp = stamp
     for link in links:  # grows on the way
-        newcomers = [flow for flow in link.flows if flow.stamp != stamp]
-        for flow in newcomers:
-            flow.stamp = stamp
-            if flow.live_links > 1:
-                for other in flow.links:
-                    if other.live and other.stamp != stamp:
-                        other.stamp = stamp
-                        links.append(other)
-        flows += newcomers
+        for flow in link.flows:
+            if flow.stamp != stamp:
+                flow.stamp = stamp
+                flows.append(flow)
+                if flow.live_links > 1:
+                    for other in flow.links:
+                        if other.live and other.stamp != stamp:
+                            other.stamp = stamp
+                            links.append(other)
     return links, flows
 
 
@@ -281,7 +283,7 @@ def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
     O(flows x (route + log flows) + links log links).
     """
     flows.sort(key=_by_key)
-    members = _open_links(links, flows)
+    _open_links(links, flows)
     heap = [(link.left_bps / link.weight, index) for index, link in enumerate(links) if link.weight > 0]
     heapify(heap)
     upcoming = 0
@@ -298,35 +300,36 @@ def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
         while upcoming < len(flows) and flows[upcoming].share_bps >= 0:
             upcoming += 1
         if upcoming < len(flows) and flows[upcoming].key <= level:
-            _fix(flows[upcoming], flows[upcoming].bound_bps, members)
+            _fix(flows[upcoming], flows[upcoming].bound_bps)
             continue
         heappop(heap)
         for flow in link.flows:
             if flow.share_bps < 0:
-                _fix(flow, flow.weight * level, members)
-
-
-def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> dict[FlowState, list[LinkState]]:
-    """Set up the scratch fields; the links of each flow that are to be shared."""
+                _fix(flow, flow.weight * level)
     for link in links:
+        link.open = False
+
+
+def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
+    """Set up the scratch fields of the links that are to be shared, and of the flows."""
+    for link in links:
+        link.open = True
         link.left_bps = link.limit_bps
         link.weight = 0.0
         link.count = 0
-    wanted = set(links)
-    members = {}
     for flow in flows:
         flow.share_bps = -1.0  # not fixed yet
-        members[flow] = mine = [link for link in flow.links if link in wanted]
-        for link in mine:
-            link.weight += flow.weight * link.flows[flow]
-            link.count += 1
-    return members
+        for link in flow.links:
+            if link.open:
+                link.weight += flow.weight if link.airtime is None else flow.weight * link.flows[flow]
+                link.count += 1
 
 
-def _fix(flow: FlowState, share_bps: float, members: dict[FlowState, list[LinkState]]) -> None:
+def _fix(flow: FlowState, share_bps: float) -> None:
     flow.share_bps = share_bps
-    for link in members[flow]:
-        use = link.flows[flow]
-        link.left_bps -= share_bps * use
-        link.weight -= flow.weight * use
-        link.count -= 1
+    for link in flow.links:
+        if link.open:
+            use = 1.0 if link.airtime is None else link.flows[flow]
+            link.left_bps -= share_bps * use
+            link.weight -= flow.weight * use
+            link.count -= 1

@@ -16,8 +16,9 @@ def nothing(owner, now_s, transfer):
     """An action."""
 
 
-def names(due):
-    return [transfer.flow_id for transfer, _ in due]
+def names(agenda, until_s):
+    """Of all that is taken by then, one after the other."""
+    return [transfer.flow_id for transfer, _ in iter(lambda: agenda.take(until_s), None)]
 
 
 def test_dates_come_in_order_and_within_a_date_who_came_first():
@@ -25,9 +26,9 @@ def test_dates_come_in_order_and_within_a_date_who_came_first():
     for when_s, name in [(2, "a"), (1, "b"), (2, "c"), (1, "d"), (3, "e")]:
         agenda.note(when_s, transfer(name), nothing)
     assert agenda.next_s() == 1
-    assert names(agenda.due(2)) == ["b", "d", "a", "c"]
+    assert names(agenda, 2) == ["b", "d", "a", "c"]
     assert agenda.next_s() == 3
-    assert names(agenda.due(3)) == ["e"]
+    assert names(agenda, 3) == ["e"]
     assert agenda.next_s() == math.inf
 
 
@@ -37,15 +38,15 @@ def test_nothing_is_due_for_a_transfer_that_is_over_and_its_date_is_none():
         agenda.note(when_s, each, nothing)
     over.over = True
     assert agenda.next_s() == 2
-    assert names(agenda.due(2)) == ["last"]
+    assert names(agenda, 2) == ["last"]
 
 
 def test_what_is_noted_for_now_while_things_are_done_is_done_as_well():
     agenda = Agenda()
     agenda.note(1, transfer("a"), nothing)
     seen = []
-    for each, _ in agenda.due(1):
-        seen.append(each.flow_id)
-        if each.flow_id == "a":
+    while (entry := agenda.take(1)) is not None:
+        seen.append(entry[0].flow_id)
+        if seen == ["a"]:
             agenda.note(1, transfer("b"), nothing)
     assert seen == ["a", "b"]
