@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -84,6 +84,10 @@ class Lane:
                 break
         return Found(rows[place], ended_s(rows[place]), place, self, actor)
 
+    def of(self, actor: str) -> Sequence[Row]:
+        """All rows of an actor."""
+        return self._rows.get(actor, [])
+
     def use(self, found: Found) -> None:
         """Use up a row."""
         self._unused[found.actor] = found.place
@@ -140,9 +144,9 @@ class History:
     def _arrivals_s(self) -> dict[str, list[float]]:
         """When something came to the server from each device, in order."""
         arrivals_s: dict[str, list[float]] = defaultdict(list)
-        for row in self._messages:
-            if row.receiver == SERVER and row.outcome == "delivered":
-                arrivals_s[row.sender].append(row.delivered_s)
+        for row in self._received.of(SERVER):
+            assert isinstance(row, MessageRow)
+            arrivals_s[row.sender].append(row.delivered_s)
         for each in arrivals_s.values():
             each.sort()
         return arrivals_s

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netmodels.capacity import Capacity
+from netmodels.capacity import Constant
 from netmodels.link import Link
 from netmodels.network import Network
 from netmodels.tcp import Tcp
@@ -34,7 +35,8 @@ from simulator.record import MessageRow
 
 LEAST_S: Final = 1e-9  # less is the clock's rounding
 
-Ends = tuple[str, str]  # a device and the far end
+Ends = tuple[str, str]  # a device and the far end, or who sends and who receives
+Floats = NDArray[np.float64]
 
 
 class Sharing:
@@ -45,6 +47,7 @@ class Sharing:
         self._topology, self._model = topology, model
         self._messages = [row for row in messages if row.outcome == "delivered"]
         self._alone_s: dict[Ends, Mapping[Hashable, float]] = {}
+        self._loads: dict[str, _Load] = {}
 
     def __call__(self, row: MessageRow) -> Shared:
         """What a message of the run met; one that was given up counts as its device's own."""
@@ -52,25 +55,25 @@ class Sharing:
             return Shared(math.inf, "")
         ends = _ends(row)
         if ends not in self._alone_s:
-            self._alone_s[ends] = self._play(ends)
+            self._alone_s[ends] = self._play(*ends)
         took_s, alone_s = row.delivered_s - row.queued_s, self._alone_s[ends][row.id]
         if took_s - alone_s < LEAST_S:
             return Shared(took_s, "")
         shared = [name for name in self._topology.route(row.sender, row.receiver) if name != _own(row)]
-        busy = {name: self._loads[name].share(row.queued_s, row.sent_s) for name in shared}
+        busy = {name: self._load(name).share(row.queued_s, row.sent_s) for name in shared}
         link = max(busy, key=lambda name: busy[name])
         return Shared(max(alone_s, (1 - min(busy[link], 1.0)) * took_s), link)
 
     @cached_property
-    def _by_ends(self) -> dict[Ends, list[MessageRow]]:
+    def _between(self) -> dict[Ends, list[MessageRow]]:
+        """The messages of every sender to every receiver."""
         rows: dict[Ends, list[MessageRow]] = defaultdict(list)
         for row in self._messages:
-            rows[_ends(row)].append(row)
+            rows[row.sender, row.receiver].append(row)
         return rows
 
-    def _play(self, ends: Ends) -> dict[Hashable, float]:
+    def _play(self, device: str, far_end: str) -> dict[Hashable, float]:
         """Seconds of every message between two ends, by its id, had there been no others."""
-        device, far_end = ends
         up, down = self._private(device, far_end, "up"), self._private(far_end, device, "down")
         network = Network({link.name: link for link in (*up, *down)}, self._model)
         ups, downs = (tuple(link.name for link in links) for links in (up, down))
@@ -78,17 +81,18 @@ class Sharing:
         alone_s: dict[Hashable, float] = {}
 
         def play_until(when_s: float) -> None:
-            while (next_s := network.next_event_s()) <= when_s and next_s < math.inf:
-                for done in network.advance(next_s):
-                    alone_s[done.flow_id] = done.delivered_s - queued_s[done.flow_id]
+            for done in network.advance(when_s):
+                alone_s[done.flow_id] = done.delivered_s - queued_s[done.flow_id]
 
-        for row in sorted(self._by_ends[ends], key=lambda row: row.queued_s):
+        both_ways = [*self._between.get((device, far_end), ()), *self._between.get((far_end, device), ())]
+        for row in sorted(both_ways, key=attrgetter("queued_s")):
             play_until(row.queued_s)
             queued_s[row.id] = row.queued_s
             route, back = (ups, downs) if row.direction == "up" else (downs, ups)
             connection = (row.sender, row.receiver)
             network.start(row.queued_s, row.id, row.size_bytes, route, connection=connection, ack_route=back)
-        play_until(math.inf)
+        while (next_s := network.next_event_s()) < math.inf:
+            play_until(next_s)
         return alone_s
 
     def _private(self, sender: str, receiver: str, way: str) -> list[Link]:
@@ -100,31 +104,73 @@ class Sharing:
         return alone + [Link(link.name, link.capacity, airtime=link.airtime) for link in links if link.airtime]
 
     @cached_property
-    def _loads(self) -> dict[str, _Load]:
-        """What crossed every shared link."""
-        rows: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    def _crowd(self) -> _Crowd:
+        """All messages, by the time at which they began."""
+        rows = [row for each in self._between.values() for row in each]
+        start_s = _column(rows, "queued_s")
+        order = np.argsort(start_s)
+        ends = np.repeat(np.arange(len(self._between)), [len(each) for each in self._between.values()])
+        return _Crowd(
+            start_s[order], _column(rows, "sent_s")[order], 8 * _column(rows, "wire_bytes")[order], ends[order]
+        )
+
+    def _load(self, name: str) -> _Load:
+        """What crossed a shared link."""
+        if name not in self._loads:
+            crosses = np.array([name in self._topology.route(*ends) for ends in self._between])
+            crowd = self._crowd.those(crosses[self._crowd.ends])
+            latest_s = np.maximum.accumulate(crowd.end_s)
+            self._loads[name] = _Load(crowd.start_s, crowd.end_s, self._busy_s(name, crowd), latest_s)
+        return self._loads[name]
+
+    def _busy_s(self, name: str, crowd: _Crowd) -> Floats:
+        """Seconds for which a shared link is busy with each of these messages."""
         links = self._topology.links
-        for row in self._messages:
-            own = _own(row)
-            for name in self._topology.route(row.sender, row.receiver):
-                if name != own:
-                    capacity = links[own].capacity if links[name].airtime else links[name].capacity
-                    rows[name].append((row.queued_s, row.sent_s, _busy_s(row, capacity)))
-        return {name: _Load(*np.array(each).T) for name, each in rows.items()}
+        capacity = links[name].capacity
+        if not links[name].airtime and isinstance(capacity, Constant):
+            return crowd.bits / capacity.bps
+        own = [links[_own(rows[0])].capacity if links[name].airtime else capacity for rows in self._between.values()]
+        bps = np.array([own[ends].at(at_s) for ends, at_s in zip(crowd.ends, crowd.start_s.tolist(), strict=True)])
+        busy_s = crowd.end_s - crowd.start_s
+        np.divide(crowd.bits, bps, out=busy_s, where=bps > 0)
+        return busy_s
+
+
+class _Crowd(NamedTuple):
+    """Messages: from when to when, their bits on the wire, and the number of who sent to whom."""
+
+    start_s: Floats
+    end_s: Floats
+    bits: Floats
+    ends: NDArray[np.int64]
+
+    def those(self, chosen: NDArray[np.bool_]) -> _Crowd:
+        """Some of them."""
+        return _Crowd(self.start_s[chosen], self.end_s[chosen], self.bits[chosen], self.ends[chosen])
 
 
 class _Load(NamedTuple):
-    """The messages that crossed a link: from when to when, and the seconds for which the link is busy with each."""
+    """The messages that crossed a link: from when to when, and the seconds for which the link is busy with each.
 
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    busy_s: NDArray[np.float64]
+    In the order in which they began; ``latest_s`` is the latest end up to and with each.
+    """
+
+    start_s: Floats
+    end_s: Floats
+    busy_s: Floats
+    latest_s: Floats
 
     def share(self, start_s: float, end_s: float) -> float:
         """The part of a time in which the link was busy, if every message was spread evenly; may round to above 1."""
-        inside_s = np.minimum(self.end_s, end_s) - np.maximum(self.start_s, start_s)
-        inside = np.clip(inside_s, 0.0, None) / np.maximum(self.end_s - self.start_s, LEAST_S)
-        return float(np.sum(self.busy_s * inside)) / max(end_s - start_s, LEAST_S)
+        met = slice(self.latest_s.searchsorted(start_s), self.start_s.searchsorted(end_s))
+        since_s, until_s = self.start_s[met], self.end_s[met]
+        inside_s = np.minimum(until_s, end_s) - np.maximum(since_s, start_s)
+        inside = np.maximum(inside_s, 0.0) / np.maximum(until_s - since_s, LEAST_S)
+        return float(self.busy_s[met] @ inside) / max(end_s - start_s, LEAST_S)
+
+
+def _column(rows: Sequence[MessageRow], name: str) -> Floats:
+    return np.fromiter(map(attrgetter(name), rows), float, len(rows))
 
 
 def _ends(row: MessageRow) -> Ends:
@@ -134,9 +180,3 @@ def _ends(row: MessageRow) -> Ends:
 def _own(row: MessageRow) -> str:
     """The name of the link that only its device uses."""
     return f"{_ends(row)[0]}.{row.direction}"
-
-
-def _busy_s(row: MessageRow, capacity: Capacity) -> float:
-    """Seconds for which a link of this capacity is busy with a message."""
-    bps = capacity.at(row.queued_s)
-    return 8 * row.wire_bytes / bps if bps > 0 else row.sent_s - row.queued_s
