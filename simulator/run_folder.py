@@ -18,13 +18,11 @@ import platform
 import re
 import subprocess
 import sys
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -32,6 +30,7 @@ from typing import Any, Final, get_type_hints
 import numpy as np
 
 from simulator.record import ComputeRow, DeviceRow, MessageRow, Observer, RoundRow
+from simulator.versions import PROJECT, installed, own_version
 
 SCENARIO: Final = "scenario.yaml"
 MANIFEST: Final = "manifest.json"
@@ -53,7 +52,6 @@ _REASONS: Final = {
     errno.EPERM: "permission denied",
 }
 _LONGEST_NAME: Final = 100  # characters of a folder's name; most file systems allow 255 bytes
-_PROJECT: Final = Path(__file__).resolve().parents[1]
 
 
 class RunFolderError(OSError):
@@ -293,40 +291,18 @@ def _parquet(rows: Sequence[MessageRow] | Sequence[ComputeRow], row_type: type[M
 def _versions() -> dict[str, str | None]:
     """Versions of what decides about results; see `manifest`."""
     loaded = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
-    versions: dict[str, str | None] = {"python": platform.python_version(), "splitwire": _own_version()}
+    versions: dict[str, str | None] = {"python": platform.python_version(), "splitwire": own_version()}
     for name in ["numpy", "simpy", *loaded]:
         found = getattr(sys.modules.get(name), "__version__", None)  # torch's own word names its build, as in 2.9.0+cpu
-        versions[name] = str(found) if found else _installed(name)
+        versions[name] = str(found) if found else installed(name)
     return versions
-
-
-def trainers() -> str:
-    """Versions of what computes losses here, for a person: ``splitwire 0.1.0, torch 2.9.0``. Torch is not loaded."""
-    found = {"splitwire": _own_version(), "torch": _installed("torch")}
-    return ", ".join(f"{name} {version}" for name, version in found.items() if version)
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _own_version() -> str | None:
-    """A checkout's pyproject.toml beside this package, else the installed version."""
-    with suppress(OSError, KeyError, tomllib.TOMLDecodeError):
-        project: Mapping[str, str] = tomllib.loads((_PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-        if project["name"] == "splitwire":
-            return project["version"]
-    return _installed("splitwire")
 
 
 def _git_commit() -> str | None:
     """The checkout's commit, with "-dirty" if tracked files differ from it; None outside a checkout."""
-    if not (_PROJECT / ".git").exists():  # installed: git would answer for a repository around it, somebody else's
+    if not (PROJECT / ".git").exists():  # installed: git would answer for a repository around it, somebody else's
         return None
-    command = ["git", "--no-optional-locks", "-C", str(_PROJECT)]
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT)]
     command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's GIT_DIR
     with suppress(OSError, subprocess.SubprocessError):

@@ -15,8 +15,9 @@ TORCH = {"torch", "transformers", "peft", "tokenizers", "safetensors"}
 
 # A module may import what stands in its own line or in a line above it. "simulator" alone is the package's top.
 LAYERS = [
-    ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.handles", "simulator.mailbox", "simulator.sequences",
-     "simulator.failure", "simulator.policies", "simulator.selection", "simulator.metrics"],
+    ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.handles", "simulator.mailbox",
+     "simulator.sequences", "simulator.failure", "simulator.versions", "simulator.policies", "simulator.selection",
+     "simulator.metrics"],
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.run_reader",

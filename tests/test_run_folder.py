@@ -376,7 +376,7 @@ def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
         who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
         return subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True, text=True)
 
-    monkeypatch.setattr(run_folder, "_PROJECT", tmp_path)
+    monkeypatch.setattr(run_folder, "PROJECT", tmp_path)
     assert some_manifest()["git_commit"] is None
     try:
         git("init")
@@ -393,7 +393,7 @@ def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
 
 def test_without_git_and_without_a_checkout_the_manifest_is_still_written(tmp_path, monkeypatch):
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(run_folder, "_PROJECT", tmp_path)
+    monkeypatch.setattr(run_folder, "PROJECT", tmp_path)
     assert some_manifest()["git_commit"] is None
     monkeypatch.setenv("PATH", "")
     assert some_manifest()["git_commit"] is None

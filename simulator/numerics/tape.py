@@ -53,7 +53,8 @@ class Tape:
     """What a run has computed. ``training`` says what was trained, ``weights`` has each device's in an average.
 
     ``lengths`` has the positions per sequence of each batch, by device and round, where they differ; else nothing.
-    ``made_by`` has the versions of what computed the losses, as a person reads them.
+    ``made_by`` has the versions of what computed the losses, as a person reads them; where others would compute them
+    today, they are told, not refused.
     """
 
     training: str

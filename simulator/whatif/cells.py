@@ -88,7 +88,7 @@ Outcome = Result | Failure
 def content_key(scenario: Scenario, version: str) -> str:
     """A name for the outcome: equal for equal settings, whatever they are called and wherever they were said.
 
-    Files that the scenario names enter with their size and time of change, the program with its version.
+    Files that the scenario names enter with their size and time of change, the program with ``version``.
     """
     settings = scenario.model_dump(mode="json", by_alias=True, exclude=NOT_OF_THE_RESULT)
     content = json.dumps([version, settings, sorted(_files(settings))], sort_keys=True)

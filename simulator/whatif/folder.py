@@ -31,7 +31,7 @@ class StudyFolder:
 
     path: Path
     lock: int | None = None
-    version: str = ""  # of the program: tapes of another one are not read
+    version: str = ""  # of what trains: tapes of another one are not read
 
     @classmethod
     def open(cls, path: Path, version: str = "") -> StudyFolder:

@@ -21,13 +21,13 @@ from rich.text import Text
 from simulator import session, world
 from simulator.numerics.tape import Diverged, Tape
 from simulator.record import Observer
-from simulator.run_folder import SCENARIO, SUMMARY, TAPE, trainers
+from simulator.run_folder import SCENARIO, SUMMARY, TAPE
 from simulator.run_reader import check_finished
 from simulator.scenario import Scenario, load
 from simulator.views import format as f
 from simulator.views.palette import LABEL
 from simulator.views.pieces import wrapped
-from simulator.whatif.tape import read_tape, replayed, training_key, training_settings
+from simulator.whatif.tape import made_elsewhere, read_tape, replayed, training_key, training_settings
 
 __all__ = ["Diverged", "retime", "retime_scenario"]
 
@@ -81,8 +81,7 @@ def retime(
     if not quiet:
         console = Console(highlight=False)
         console.print(Padding(wrapped("compared", comparison(run, before.summary, after)), (0, 2)))
-        if tape is not None and tape.made_by != trainers():
-            note = f"with {tape.made_by}, and here is {trainers()}: exact are the recorded losses"
+        if tape is not None and (note := made_elsewhere(tape)):
             console.print(Padding(wrapped("recorded", Text(note, LABEL)), (0, 2)))
     return after
 

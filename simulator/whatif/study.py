@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from simulator.failure import Interrupted
 from simulator.run_folder import default_path, manifest
 from simulator.scenario import Scenario, ScenarioError
 from simulator.scenario.words import unknown
+from simulator.versions import program, trainers
 from simulator.views.grid import Progress
+from simulator.views.palette import LABEL
+from simulator.views.pieces import wrapped
 from simulator.whatif.campaign import Campaign, Means, Plan
 from simulator.whatif.cells import Failure, content_key
 from simulator.whatif.folder import STUDY, StudyFolder
@@ -25,7 +29,7 @@ from simulator.whatif.grid import refuse_large, resolve
 from simulator.whatif.on_ray import OnRay, connected
 from simulator.whatif.report import End, report
 from simulator.whatif.request import Asked, read
-from simulator.whatif.tape import read_tape, training_key
+from simulator.whatif.tape import made_elsewhere, read_tape, training_key
 from simulator.whatif.workers import Local, cores
 
 MOST_CELLS: Final = 10_000  # without --yes
@@ -68,14 +72,13 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     scenarios = resolve(asked.template, asked.changes, asked.grid.cells())
     base = asked.base or next(each for each in scenarios if isinstance(each, Scenario))
     stamp = manifest(seed=base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
-    version = f"{stamp['versions']['splitwire']} {stamp['git_commit']}"
     train = asked.train if options.train is None else options.train
     wanted = train or asked.tape is not None
-    ways = [each if isinstance(each, ScenarioError) else _plan(each, version, trained=wanted) for each in scenarios]
+    ways = [each if isinstance(each, ScenarioError) else _plan(each, trained=wanted) for each in scenarios]
     plans = [way for way in ways if isinstance(way, Plan)]
-    tapes = {} if asked.tape is None else {read_tape(asked.tape).training: str(asked.tape.resolve())}
+    tapes = {} if asked.tape is None else _tape(asked.tape, console, quiet=options.quiet)
     root = default_path(base.name, base.seed, datetime.now(UTC), root=ROOT)
-    folder = StudyFolder.open(options.out or root, version)
+    folder = StudyFolder.open(options.out or root, trainers())
     folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(ways)})
     try:
         progress = Progress(console, len(ways), silent=options.quiet)
@@ -105,12 +108,20 @@ def _means(options: Options, tapes: Mapping[str, str], *, train: bool) -> Iterat
         yield Means(Local(options.jobs or cores()), Local(options.jobs or 1), train, tapes)
 
 
-def _plan(scenario: Scenario, version: str, *, trained: bool) -> Plan:
+def _tape(path: Path, console: Console, *, quiet: bool) -> dict[str, str]:
+    """The file of a finished run's tape, by what it trained."""
+    tape = read_tape(path)
+    if not quiet and (note := made_elsewhere(tape)):
+        console.print(wrapped("recorded", Text(note, LABEL)))
+    return {tape.training: str(path.resolve())}
+
+
+def _plan(scenario: Scenario, *, trained: bool) -> Plan:
     training = None
     if trained:
         with suppress(ValueError):  # it cannot be run: doing it tells why
             training = training_key(scenario)
-    return Plan(content_key(scenario, version), pickle.dumps(scenario), training)
+    return Plan(content_key(scenario, program()), pickle.dumps(scenario), training)
 
 
 def _refused(error: ScenarioError) -> End:

@@ -14,8 +14,8 @@ from simulator.fitting import placements
 from simulator.fleet import Fleet
 from simulator.numerics import Numerics
 from simulator.numerics.tape import MOST_BYTES, Recording, Replay, Tape
-from simulator.run_folder import trainers
 from simulator.scenario import Scenario
+from simulator.versions import trainers
 from simulator.workload import shape_of
 
 _TIMES_ONLY: Final = frozenset(
@@ -98,6 +98,12 @@ def read_tape(path: Path) -> Tape:
         return Tape.from_bytes(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
+
+
+def made_elsewhere(tape: Tape) -> str | None:
+    """One sentence on who has recorded a tape, where that was other code or another torch than today's."""
+    here = trainers()
+    return None if tape.made_by == here else f"with {tape.made_by}; here is {here}: losses are those of the recording"
 
 
 def _tokens(scenario: Scenario) -> int | None:

@@ -75,6 +75,42 @@ def test_cells_that_a_tape_does_not_fit_have_their_times_only_unless_they_may_be
     assert second["loss"] == world.run(load(FOUR, ["lora.alpha=8"])).summary["loss"]
 
 
+def test_another_program_times_anew_over_its_tapes_and_only_other_training_code_trains_anew(
+    capsys, tmp_path, monkeypatch
+):
+    def done() -> tuple[str, bool]:
+        """How the cell was had, and whether now or before."""
+        args = (
+            str(FOUR),
+            "--vary",
+            "lora.rank=4",
+            "--set",
+            "training.rounds=1",
+            "--train",
+            "--out",
+            str(tmp_path / "s"),
+        )
+        _, out, _ = study(capsys, *args)
+        (row,) = csv.DictReader((tmp_path / "s" / "study.csv").open())
+        return row["way"], "known before" not in out
+
+    assert done() == ("trained", True)
+    assert done() == ("trained", False)
+    monkeypatch.setattr("simulator.whatif.study.program", lambda: "other links")
+    assert done() == ("re-timed", True)
+    monkeypatch.setattr("simulator.whatif.study.program", lambda: "other training")
+    monkeypatch.setattr("simulator.whatif.study.trainers", lambda: "other training")
+    assert done() == ("trained", True)
+
+
+def test_a_study_over_a_run_of_other_training_code_says_so(capsys, tmp_path, monkeypatch):
+    assert cli.main(["run", str(FOUR), "--json", "--out", str(tmp_path / "run")]) == 0
+    command = (str(tmp_path / "run"), "--vary", "network.access.lte.up=30Mbit/s", "--out", str(tmp_path / "s"))
+    assert "recorded" not in study(capsys, *command)[1]
+    monkeypatch.setattr("simulator.whatif.tape.trainers", lambda: "splitwire 9.9")
+    assert "here is splitwire 9.9: losses are those of the recording" in " ".join(study(capsys, *command)[1].split())
+
+
 def test_a_run_without_a_tape_is_refused(capsys, tmp_path):
     assert cli.main(["run", str(FOUR), "--timing-only", "--json", "--out", str(tmp_path / "run")]) == 0
     capsys.readouterr()
