@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from devices.compute import Work, seconds
 from devices.heat import NEVER, Heat, Throttle
@@ -94,15 +94,17 @@ class Actor:
             known = self._timed[what] = work, self.machine.seconds(work)
         return known[1]
 
-    async def send(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:
-        """Send a message; return when its last bit has left."""
-        await self._transport.send(
+    def send(
+        self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message, when awaited; return when its last bit has left."""
+        return self._transport.send(
             Message(sender=self.name, receiver=receiver, kind=kind, round=round, size_bytes=size_bytes, payload=payload)
         )
 
-    async def receive(self, kind: Kind) -> Message:
-        """Wait for the next message of a kind."""
-        return await self._transport.receive(self.name, kind)
+    def receive(self, kind: Kind) -> Coroutine[Any, Any, Message]:
+        """Wait, when awaited, for the next message of a kind."""
+        return self._transport.receive(self.name, kind)
 
 
 class Server(Actor):

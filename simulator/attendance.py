@@ -249,17 +249,17 @@ class Attendance:
         self._transport.connect(device.name)
         self._rounds.numerics.join(device.index)
         member = self._members[device.name] = _Member(device)
-        self._begin(member, number)
+        self._begin(member, number, _now_s())
         member.task = self._spawn(device, number)
 
-    def _begin(self, member: _Member, number: int) -> None:
+    def _begin(self, member: _Member, number: int, now_s: float) -> None:
         """A device begins a round; it is known by now when it would leave."""
         name, index = member.device.name, member.device.index
         member.round = number
         roll = self._rolls[number]
         roll.began[name] = index
         roll.busy[name] = None
-        self._set_leaving(member, self._presence.leaves_s(index, number, _now_s()))
+        self._set_leaving(member, self._presence.leaves_s(index, number, now_s))
 
     def _set_leaving(self, member: _Member, when_s: float) -> None:
         if member.leaves is not None:
@@ -270,13 +270,13 @@ class Attendance:
 
     def _finished(self, me: Device, number: int) -> bool:
         """A device has finished a round; true if it goes on with the next one."""
-        member, roll = self._members[me.name], self._rolls[number]
+        member, roll, now_s = self._members[me.name], self._rolls[number], _now_s()
         roll.busy.pop(me.name, None)  # a first round may have ended without it
         averaged, last = self._rounds.schedule.aggregates_after(number), number == self._last
         self._holds[me.index] = number if averaged and self.stays else -1
-        stays = not last and (self.stays or not averaged) and self._presence.ready(me.index, _now_s())
+        stays = not last and (self.stays or not averaged) and self._presence.ready(me.index, now_s)
         if stays:
-            self._begin(member, number + 1)
+            self._begin(member, number + 1, now_s)
         elif last:
             self._set_leaving(member, math.inf)
         else:

@@ -12,7 +12,7 @@ two histories that differ may have trained the same, but two that agree have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
@@ -26,6 +26,7 @@ JOINS, LEAVES, STEP, BACKWARD, LOCAL, AVERAGE, ADOPTS, EVALUATION = KINDS = (
 
 _TICKET: Final = Struct("<qq").pack
 _DEVICE: Final = Struct("<q").pack
+_LENGTH: Final = Struct("<I").pack
 _SHARE: Final = Struct("<qd").pack
 
 
@@ -133,11 +134,6 @@ class History:
 
 
 def _hash(kind: bytes, *parts: bytes) -> bytes:
-    return blake2b(b"".join(_framed((kind, *parts))), digest_size=KEY_BYTES).digest()
-
-
-def _framed(parts: Iterable[bytes]) -> Iterable[bytes]:
-    """Each part behind its length, so that no two lists of parts give the same bytes."""
-    for part in parts:
-        yield len(part).to_bytes(4, "little")
-        yield part
+    """Of the parts, each behind its length, so that no two lists of parts give the same bytes."""
+    framed = [piece for part in (kind, *parts) for piece in (_LENGTH(len(part)), part)]
+    return blake2b(b"".join(framed), digest_size=KEY_BYTES).digest()
