@@ -106,6 +106,9 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     train: Annotated[
         bool | None, typer.Option("--train/--no-train", help="Train each kind once, re-time the others from its tape")
     ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Perplexity whose time is compared (default: the lowest that all cells reach)")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes (default: each core for times, 1 for training)")
     ] = None,
@@ -124,6 +127,7 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
         changes=set_ or [],
         seeds=seeds,
         train=train,
+        target=target,
         jobs=jobs,
         on=on,
         address=address,

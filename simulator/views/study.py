@@ -56,6 +56,10 @@ def show(console: Console, shown: Shown) -> None:
         console.print(reached_table(shown.goals, shown.reached, _width(console)))
     for reason, count in _reasons(shown.rows).items():
         console.print(wrapped("without", Text(f"{count} x {reason}", BAD)), width=_width(console))
+    missed = [row["target"] for row in shown.rows if row.get("target") is not None and row["to_target_s"] is None]
+    if missed:
+        text = f"{len(missed):,} x perplexity {f.perplexity(missed[0])} not reached"
+        console.print(wrapped("without", Text(text, LABEL)), width=_width(console))
     times_only = sum(
         row["status"] == "done" and row["reason"] is not None and row["way"] == "timing-only" for row in shown.rows
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
 from simulator.scenario.values import measured
 from simulator.views import charts
+from simulator.views import format as f
 from simulator.views.charts import Scale, Series
 from simulator.views.study import short
 from simulator.whatif.goals import Curve, reached
@@ -18,11 +20,12 @@ from simulator.whatif.table import Row
 TIME: Final = Scale("virtual time", "s")
 BYTES: Final = Scale("bytes up and down", "B")
 PERPLEXITY: Final = Scale("perplexity")
-HEAT, LINES, PARETO, PARETO_LOSS, FELL = FILES = (
+HEAT, LINES, PARETO, PARETO_LOSS, PARETO_TARGET, FELL = FILES = (
     "heatmap.png",
     "virtual_time.png",
     "pareto.png",
     "pareto_perplexity.png",
+    "pareto_target.png",
     "perplexity.png",
 )
 
@@ -43,7 +46,7 @@ def pictures(
     if over is not None and len(groups) <= charts.MOST_SERIES:
         yield LINES, _lines(over, groups, title)
     if len(rows) > 1:
-        yield from _pareto(varied, rows, title)
+        yield from _pareto(varied, rows, title, target)
     if curves:
         shown = told_apart(axes, curves, target)
         few = f", {len(shown)} of {len(curves) // seeds}" if len(shown) < len(curves) // seeds else ""
@@ -98,21 +101,26 @@ def _lines(over: Axis, groups: Mapping[str, Sequence[Row]], title: str) -> bytes
     return charts.lines(Scale(over.name, first[1] if first else ""), TIME, found, title=f"Virtual time: {title}")
 
 
-def _pareto(axes: Sequence[Axis], rows: Sequence[Row], title: str) -> Iterable[tuple[str, bytes]]:
-    """Time against bytes, and against perplexity where it is known."""
+def _pareto(axes: Sequence[Axis], rows: Sequence[Row], title: str, target: float | None) -> Iterable[tuple[str, bytes]]:
+    """Time against bytes, and against perplexity where it is known; of those who come to the target both until then."""
     kinds = [axis for axis in axes if not _numeric(axis) and len(axis.points) <= charts.MOST_SERIES]
     groups = _grouped(rows, kinds)
     groups = groups if len(groups) <= charts.MOST_SERIES else {"": list(rows)}
-    for file, number, scale in ((PARETO, "bytes", BYTES), (PARETO_LOSS, "perplexity", PERPLEXITY)):
-        kept = {label: [row for row in group if row[number] is not None] for label, group in groups.items()}
+    goal = "" if target is None else f" to perplexity {f.perplexity(target)}"
+    to_target = replace(TIME, title=f"{TIME.title}{goal}"), replace(BYTES, title=f"{BYTES.title}{goal}")
+    for file, (x, y), (across, up) in (
+        (PARETO, ("virtual_s", "bytes"), (TIME, BYTES)),
+        (PARETO_LOSS, ("virtual_s", "perplexity"), (TIME, PERPLEXITY)),
+        (PARETO_TARGET, ("to_target_s", "to_target_bytes"), to_target),
+    ):
+        kept = {label: [row for row in group if row[y] is not None] for label, group in groups.items()}
         ordered = [row for group in kept.values() for row in group]
         if len(ordered) > 1:
-            front = charts.front_of([(row["virtual_s"], row[number]) for row in ordered])
+            front = charts.front_of([(row[x], row[y]) for row in ordered])
             series = [
-                Series(label, [row["virtual_s"] for row in group], [row[number] for row in group])
-                for label, group in kept.items()
+                Series(label, [row[x] for row in group], [row[y] for row in group]) for label, group in kept.items()
             ]
-            yield file, charts.scatter(TIME, scale, series, front, title=f"Time and {scale.title}: {title}")
+            yield file, charts.scatter(across, up, series, front, title=f"Time and {up.title}: {title}")
 
 
 def told_apart(axes: Sequence[Axis], curves: Sequence[Curve], target: float | None) -> dict[str, Curve]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ class Options:
     changes: Sequence[str] = ()  # --set
     seeds: str | None = None
     train: bool | None = None  # None: as the file says
+    target: float | None = None  # perplexity; None: as the file says, or the lowest that all cells reach
     jobs: int | None = None
     on: str = "local"  # or "ray"
     address: str | None = None  # of a Ray cluster; None: one is started here
@@ -74,6 +76,8 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     stamp = manifest(seed=base.seed, started=datetime.now(UTC), command=sys.argv, provenance={})
     train = asked.train if options.train is None else options.train
     wanted = train or asked.tape is not None
+    if options.target is not None:
+        asked = replace(asked, target=_target(options.target, trained=wanted))
     ways = [each if isinstance(each, ScenarioError) else _plan(each, trained=wanted) for each in scenarios]
     plans = [way for way in ways if isinstance(way, Plan)]
     tapes = {} if asked.tape is None else _tape(asked.tape, console, quiet=options.quiet)
@@ -106,6 +110,15 @@ def _means(options: Options, tapes: Mapping[str, str], *, train: bool) -> Iterat
             yield Means(OnRay(ray, alone=False), OnRay(ray, alone=True), train, tapes)
     else:
         yield Means(Local(options.jobs or cores()), Local(options.jobs or 1), train, tapes)
+
+
+def _target(perplexity: float, *, trained: bool) -> float:
+    """What is said behind ``--target``. Raises ValueError for what no cell can reach."""
+    if not 1 <= perplexity < math.inf:
+        raise ValueError(f"--target must be a perplexity, 1 or more, got {perplexity:g}")
+    if not trained:
+        raise ValueError("--target needs perplexities, and no cell is trained: add --train, or study a trained RUN")
+    return perplexity
 
 
 def _tape(path: Path, console: Console, *, quiet: bool) -> dict[str, str]:

@@ -17,6 +17,7 @@ from simulator.scenario import load
 from simulator.whatif.campaign import Campaign, Means, Plan
 from simulator.whatif.cells import Failure, Result, Round, Task
 from simulator.whatif.folder import StudyFolder
+from simulator.whatif.table import LOWER_IS_BETTER, over_seeds
 from simulator.whatif.workers import Local
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,8 @@ def test_a_bandwidth_axis_trains_once_and_every_cell_is_what_real_training_gives
     folder = tmp_path / "s"
     curves = list(csv.DictReader((folder / "curves.csv").open()))
     assert len(curves) == 4 * 3  # before training and after both rounds
-    pictures = {"heatmap.png", "virtual_time.png", "pareto.png", "pareto_perplexity.png", "perplexity.png"}
+    pictures = {"heatmap.png", "virtual_time.png", "perplexity.png"}
+    pictures |= {"pareto.png", "pareto_perplexity.png", "pareto_target.png"}
     assert {path.name for path in folder.glob("*.png")} == pictures
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
@@ -101,6 +103,62 @@ def test_another_program_times_anew_over_its_tapes_and_only_other_training_code_
     monkeypatch.setattr("simulator.whatif.study.program", lambda: "other training")
     monkeypatch.setattr("simulator.whatif.study.trainers", lambda: "other training")
     assert done() == ("trained", True)
+
+
+def test_the_target_that_is_asked_for_is_timed_and_who_never_comes_to_it_is_said(capsys, tmp_path):
+    """Of the same losses at two rates: the faster cell is sooner there, by the ends of its own rounds."""
+    assert cli.main(["run", str(FOUR), "--set", "training.rounds=6", "--json", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    rounds = list(csv.DictReader((tmp_path / "run" / "rounds.csv").open()))
+    vary = ("--vary", "network.access.lte.up=2,20Mbit/s", "--out", str(tmp_path / "s"))
+    wanted = (float(rounds[3]["perplexity"]) + float(rounds[4]["perplexity"])) / 2
+    first = next(row for row in rounds if float(row["perplexity"]) <= wanted)
+    result = json.loads(study(capsys, str(tmp_path / "run"), *vary, "--target", f"{wanted}", "--json")[1])
+    slow, same = result["cells"]
+    assert [cell["target"] for cell in result["cells"]] == [wanted, wanted]
+    assert same["to_target_s"] == float(first["end_s"])
+    assert same["to_target_bytes"] == sum(
+        int(row["bytes_up"]) + int(row["bytes_down"]) for row in rounds[: int(first["round"]) + 1]
+    )
+    assert slow["to_target_s"] > same["to_target_s"]
+    assert result["best_by"] == "to_target_s"
+    assert (tmp_path / "s" / "pareto_target.png").read_bytes().startswith(b"\x89PNG")
+    code, out, _ = study(capsys, str(tmp_path / "run"), *vary, "--target", "1.5")
+    assert code == 0
+    assert "2 x perplexity 1.50 not reached" in out
+    assert "time to target" not in " ".join(out.split())
+    assert not (tmp_path / "s" / "pareto_target.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--target", "3"], "--target needs perplexities, and no cell is trained: add --train, or study a trained RUN"),
+        (["--target", "3", "--no-train"], "--target needs perplexities, and no cell is trained: add --train, or study"),
+        (["--target", "0.5", "--train"], "--target must be a perplexity, 1 or more, got 0.5"),
+        (["--target", "nan", "--train"], "--target must be a perplexity, 1 or more, got nan"),
+    ],
+)
+def test_a_target_that_no_cell_can_reach_is_refused(capsys, options, reason):
+    code, out, err = study(capsys, str(FOUR), "--vary", "lora.rank=1,2", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"splitwire: {reason}")
+
+
+def test_the_mean_time_to_a_target_is_known_only_where_every_seed_came_to_it():
+    def row(rank: str, seed: str, to_target_s: float | None) -> dict[str, object]:
+        return {
+            "rank": rank,
+            "seed": seed,
+            "status": "done",
+            **dict.fromkeys(LOWER_IS_BETTER),
+            "to_target_s": to_target_s,
+        }
+
+    rows = [row("1", "1", 10.0), row("1", "2", None), row("2", "1", 20.0), row("2", "2", 30.0)]
+    first, second = over_seeds(rows, ["rank", "seed"])
+    assert (first["to_target_s"], second["to_target_s"]) == (None, 25.0)  # not 10: the slow seed is still on its way
+    assert second["to_target_s_less_first"] is None
 
 
 def test_a_study_over_a_run_of_other_training_code_says_so(capsys, tmp_path, monkeypatch):
