@@ -6,7 +6,7 @@ delivered one latency after its last bit has left. Sizes are payload bytes; link
 
 import math
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from netmodels.agenda import Agenda
 from netmodels.cubic import Window, exit_bits
@@ -14,7 +14,7 @@ from netmodels.flows import Flows, slack_s
 from netmodels.link import Link
 from netmodels.queues import Queues, Stake, wait_s
 from netmodels.tcp import LEAST_RTT_S, Tcp
-from netmodels.transfer import Transfer
+from netmodels.transfer import Completion, Transfer
 
 # A window is looked at every 2 round trips. Once it has been cut it grows slowly: then every 4 at most, while it still
 # needs 10 times as long to send all that is left.
@@ -23,17 +23,6 @@ _MOST_ROUNDS: Final = 4.0
 _PATIENCE: Final = 0.1
 _LEAST_STEP: Final = 0.0005  # of what it still needs: a transfer of days is not looked at every 0.1 s
 _SAME: Final = 0.03  # a share that differs by less is left alone
-
-
-class Completion(NamedTuple):
-    """A transfer whose last bit left the sender at `sent_s` and is with the receiver at `delivered_s`, in seconds.
-
-    The two are one latency of the route apart.
-    """
-
-    flow_id: Hashable
-    sent_s: float
-    delivered_s: float
 
 
 class Network:
@@ -162,6 +151,16 @@ class Network:
         self._now_s = max(now_s, self._now_s)
         done, self._done = self._done, []
         return done
+
+    def run(self, until_s: float) -> list[Completion]:
+        """Play the next event, of which there must be one, and those after it that come before ``until_s``.
+
+        Stops at the first instant at which bits of a transfer have left for good (see `advance`); it is then `now_s`.
+        """
+        while True:
+            done = self.advance(self.next_event_s())
+            if done or not self.next_event_s() < until_s:
+                return done
 
     def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:
         """Let windows and queues limit a transfer.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 from netmodels.cubic import Window
 from netmodels.queues import LinkQueue, Stake, wait_s
@@ -10,6 +10,17 @@ from netmodels.routes import Route
 from netmodels.tcp import LEAST_RTT_S
 
 _NOWHERE: Final = Stake(())  # of all that no queue holds up
+
+
+class Completion(NamedTuple):
+    """A transfer whose last bit left the sender at `sent_s` and is with the receiver at `delivered_s`, in seconds.
+
+    The two are one latency of the route apart.
+    """
+
+    flow_id: Hashable
+    sent_s: float
+    delivered_s: float
 
 
 class Transfer:

@@ -70,8 +70,11 @@ class Source(Protocol):
     def next_event_s(self) -> float:
         """When the next one happens, in seconds; infinity for never."""
 
-    def play(self, now_s: float) -> None:
-        """It is that time, and nothing has happened since: do what is due."""
+    def play(self, until_s: float) -> float:
+        """Let the next event happen, and those after it before ``until_s``, up to one that concerns anybody else.
+
+        Return the time of the last; nothing else happens before.
+        """
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -100,6 +103,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._serials = count()
         self.set_task_factory(Task)
         self._horizon_s = horizon_s
+        self._beyond_s = math.nextafter(horizon_s, math.inf)
         self._queue: list[Any] = self.env._queue  # of (time, priority, sequence, event)
         self._num_cancelled = 0  # timers that still stand in the queue
         self._failure: BaseException | None = None
@@ -218,17 +222,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heappop(queue)
             self._num_cancelled -= 1
         first: tuple[Any, ...] = queue[0] if queue else _NEVER
-        when_s = min(first[0], self._turn[0])
+        theirs = self._turn < first
+        when_s = self._turn[0] if theirs else first[0]
         if when_s == math.inf and not queue:
             raise Deadlock("no timer is armed", self.env.now, _waiting(self))
         if when_s > self._horizon_s:
             if self.env.now < self._horizon_s:
                 self.env.run(until=self._horizon_s)
             raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
-        if source is not None and self._turn < first:
+        if theirs and source is not None:
             self._stale = True
-            self.env._now = max(when_s, self.env._now)
-            source.play(self.env._now)
+            until_s = first[0] if first[0] < self._beyond_s else self._beyond_s
+            self.env._now = max(source.play(until_s), self.env._now)
         elif first[3].__class__ is Timer:  # as `Environment.step` does it, for what we know it to be
             heappop(queue)
             self.env._now = when_s

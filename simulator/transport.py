@@ -17,8 +17,9 @@ from contextvars import Context
 from itertools import count
 from typing import Final, Literal, NamedTuple, Protocol
 
-from netmodels.network import Completion, Network
+from netmodels.network import Network
 from netmodels.topology import Topology
+from netmodels.transfer import Completion
 from simulator.clock import VirtualLoop, running_loop
 from simulator.mailbox import Mailbox
 from simulator.messages import Kind, Message
@@ -171,15 +172,16 @@ class SimulatedTransport:
         """When something happens in the network next (see `simulator.clock.Source`)."""
         return self._network.next_event_s()
 
-    def play(self, now_s: float) -> None:
-        """Play the network up to that time: whoever's last bit has left goes on, and the message arrives later."""
+    def play(self, until_s: float) -> float:
+        """Play the network on until somebody's last bit has left: he goes on, and the message arrives later."""
         loop = self._loop or running_loop()
-        for completion in self._network.advance(now_s):
+        for completion in self._network.run(until_s):
             leaving = self._leaving[completion.flow_id]
             self._forget(leaving)
             if not leaving.left.done():
                 leaving.left.set_result(None)
             loop.call_at(completion.delivered_s, self._deliver, leaving, completion, context=self._context)
+        return self._network.now_s
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
         if self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
