@@ -102,6 +102,12 @@ class Actor:
             Message(sender=self.name, receiver=receiver, kind=kind, round=round, size_bytes=size_bytes, payload=payload)
         )
 
+    def post(self, receiver: str, kind: Kind, round: int, size_bytes: int, payload: object = None) -> None:
+        """Send a message and do not wait: it leaves while the actor goes on, even if that ends."""
+        self._transport.post(
+            Message(sender=self.name, receiver=receiver, kind=kind, round=round, size_bytes=size_bytes, payload=payload)
+        )
+
     def receive(self, kind: Kind) -> Coroutine[Any, Any, Message]:
         """Wait, when awaited, for the next message of a kind."""
         return self._transport.receive(self.name, kind)

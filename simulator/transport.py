@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Coroutine, Hashable
 from contextvars import Context
 from itertools import count
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from netmodels.network import Network
 from netmodels.topology import Topology
@@ -38,8 +38,11 @@ class Transport(Protocol):
         To a device that is not connected nothing is sent. If it goes while the message leaves, return at that instant.
         """
 
-    async def receive(self, actor: str, kind: Kind) -> Message:
-        """Wait for the next message of that kind to an actor, or notice that a device has `HUNG_UP`, in order."""
+    def post(self, message: Message) -> None:
+        """Send without waiting until the last bit has left."""
+
+    def receive(self, actor: str, kind: Kind) -> Coroutine[Any, Any, Message]:
+        """Wait, when awaited, for the next message of that kind to an actor, or notice that a device has `HUNG_UP`."""
         ...
 
     def connect(self, device: str) -> None:
@@ -65,7 +68,7 @@ class _Leaving(NamedTuple):
     message: Message
     way: _Way
     queued_s: float
-    left: asyncio.Future[None]
+    left: asyncio.Future[None] | None  # None: nobody waits for that
     ends: tuple[Hashable, Hashable]  # of the connection
 
 
@@ -96,23 +99,33 @@ class SimulatedTransport:
         """Send over the route between the two actors; see `Transport.send`. RuntimeError outside virtual time."""
         if message.receiver in self._gone:
             return
+        left: asyncio.Future[None] = (self._loop or self._enter(running_loop())).create_future()
+        leaving = self._start(message, left)
+        try:
+            await left
+        except asyncio.CancelledError:
+            if leaving.id in self._leaving:
+                self._cut_off(leaving)
+            raise
+
+    def post(self, message: Message) -> None:
+        """See `Transport.post`."""
+        if message.receiver not in self._gone:
+            self._start(message, None)
+
+    def _start(self, message: Message, left: asyncio.Future[None] | None) -> _Leaving:
         loop = self._loop or self._enter(running_loop())
         flow_id, queued_s = next(self._ids), loop.time()
         way, ends = self._way(message.sender, message.receiver), self._ends(message)
         self._network.start(queued_s, flow_id, message.size_bytes, way.route, connection=ends, ack_route=way.back)
-        leaving = _Leaving(flow_id, message, way, queued_s, loop.create_future(), ends)
+        leaving = _Leaving(flow_id, message, way, queued_s, left, ends)
         self._leaving[flow_id] = self._of_device[way.device][flow_id] = leaving
         loop.reconsider()
-        try:
-            await leaving.left
-        except asyncio.CancelledError:
-            if flow_id in self._leaving:
-                self._cut_off(leaving)
-            raise
+        return leaving
 
-    async def receive(self, actor: str, kind: Kind) -> Message:
+    def receive(self, actor: str, kind: Kind) -> Coroutine[Any, Any, Message]:
         """Wait for a message; see `Transport.receive`."""
-        return await self._mailbox(actor, kind).get()
+        return self._mailbox(actor, kind).get()
 
     def connect(self, device: str) -> None:
         """See `Transport.connect`."""
@@ -124,7 +137,7 @@ class SimulatedTransport:
         self._times_gone[device] += 1
         for leaving in list(self._of_device[device].values()):
             self._cut_off(leaving)
-            if leaving.message.receiver == device:  # the device's own sends end with its task
+            if leaving.left and leaving.message.receiver == device:  # the device's own sends end with its task
                 leaving.left.set_result(None)
         self._mailboxes.pop(device, None)
         for actor, kind in self._to_notify:
@@ -178,7 +191,7 @@ class SimulatedTransport:
         for completion in self._network.run(until_s):
             leaving = self._leaving[completion.flow_id]
             self._forget(leaving)
-            if not leaving.left.done():
+            if leaving.left and not leaving.left.done():
                 leaving.left.set_result(None)
             loop.call_at(completion.delivered_s, self._deliver, leaving, completion, context=self._context)
         return self._network.now_s

@@ -339,6 +339,44 @@ def test_what_is_under_way_is_lost_when_a_device_hangs_up_and_its_peers_are_told
     ]
 
 
+def test_a_posted_message_leaves_and_arrives_as_one_that_is_sent_but_nobody_waits():
+    """The row is the same; the sender of the one has gone on at once, that of the other when its last bit had left."""
+
+    def rows(how):
+        transport, record = small_network()
+
+        async def main():
+            waiting = asyncio.create_task(transport.receive("server", "activations"))
+            await how(transport)
+            gone_on_s = clock.now()
+            await waiting
+            return gone_on_s
+
+        return clock.run(main()), record.messages
+
+    async def post(transport):
+        transport.post(message("a", "server"))
+
+    gone_on_s, posted = rows(post)
+    left_s, sent = rows(lambda transport: transport.send(message("a", "server")))
+    assert posted == sent
+    assert (gone_on_s, left_s) == (0.0, sent[0].sent_s)
+
+
+def test_what_is_posted_is_lost_when_its_receiver_hangs_up_or_has_done_so_before():
+    transport, record = small_network()
+
+    async def main():
+        transport.post(message("server", "a", "gradients"))
+        await asyncio.sleep(0.9)
+        transport.hang_up("a")
+        transport.post(message("server", "a", "gradients"))
+        await asyncio.sleep(10)
+
+    clock.run(main())
+    assert [(row.receiver, row.sent_s, row.outcome) for row in record.messages] == [("a", 0.9, "cancelled")]
+
+
 def test_a_message_whose_last_bit_has_left_is_lost_too_if_an_end_hangs_up_before_it_arrives():
     transport, record = small_network()
 

@@ -30,16 +30,15 @@ async def device(me, job, first):
 
 async def server(me, job):
     """The server: waits for all who are there, or for whom `training.wait` says; a3 and a4."""
-    async with asyncio.TaskGroup() as replies:
-        for round in job.rounds.schedule:
-            uploads = await job.attendance.gather(me, "activations", round)
-            if uploads:
-                await me.step(round, batches(job, [upload.payload for upload in uploads]))  # a3
-            uploads = job.attendance.still_there(round, uploads)
-            if uploads:
-                job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))
-            for upload in uploads:
-                replies.create_task(me.send(upload.sender, "control", round, GO_ON_BYTES))  # a4
+    for round in job.rounds.schedule:
+        uploads = await job.attendance.gather(me, "activations", round)
+        if uploads:
+            await me.step(round, batches(job, [upload.payload for upload in uploads]))  # a3
+        uploads = job.attendance.still_there(round, uploads)
+        if uploads:
+            job.rounds.trained(round, job.numerics.server_step([upload.payload for upload in uploads]))
+        for upload in uploads:
+            me.post(upload.sender, "control", round, GO_ON_BYTES)  # a4
 
 
 async def train(job):

@@ -33,21 +33,19 @@ async def device(me: Device, job: Job, first: int) -> None:
 async def server(me: Server, job: Job) -> None:
     """The server: collects the data of all who are there, then d2 to the last round."""
     holders: list[int] = []
-    async with asyncio.TaskGroup() as receipts:
-        async for upload in job.attendance.arrivals(me, "data", 1):
-            holders.append(upload.payload)
-            receipt = me.send(upload.sender, "control", 1, RECEIPT_BYTES)
-            receipts.create_task(receipt, name=f"receipt to {upload.sender}")
-        if not holders:
-            raise RunFailed("every device went before its data had arrived: there is nothing to train on")
-        for round in job.rounds.schedule:
-            tickets = [job.numerics.forward(index, round) for index in sorted(holders)]
-            await me.step(round, batches(job, tickets))  # d2
-            job.rounds.trained(round, job.numerics.server_step(tickets))
-            if round == 1:
-                job.attendance.end_first(me)
-            else:
-                job.rounds.close(round, len(holders), 0, me.name, asyncio.get_running_loop().time())
+    async for upload in job.attendance.arrivals(me, "data", 1):
+        holders.append(upload.payload)
+        me.post(upload.sender, "control", 1, RECEIPT_BYTES)
+    if not holders:
+        raise RunFailed("every device went before its data had arrived: there is nothing to train on")
+    for round in job.rounds.schedule:
+        tickets = [job.numerics.forward(index, round) for index in sorted(holders)]
+        await me.step(round, batches(job, tickets))  # d2
+        job.rounds.trained(round, job.numerics.server_step(tickets))
+        if round == 1:
+            job.attendance.end_first(me)
+        else:
+            job.rounds.close(round, len(holders), 0, me.name, asyncio.get_running_loop().time())
 
 
 async def train(job: Job) -> None:

@@ -49,27 +49,23 @@ async def device(me: Device, job: Job, first: int) -> None:
 
 async def server(me: Server, job: Job) -> None:
     """The central server: a3 and a4 for whoever has its turn."""
-    async with asyncio.TaskGroup() as replies:
-        for round in job.rounds.schedule:
-            async for upload in job.attendance.arrivals(me, "activations", round):
-                await me.step(round, batches(job, [upload.payload]))  # a3
-                for each in job.attendance.still_there(round, [upload]):
-                    job.rounds.trained(round, job.numerics.server_step([each.payload]))
-                    ((to, step),) = addressed(job, [each.payload])
-                    reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
-                    replies.create_task(reply, name=f"gradients to {to.name}")
+    for round in job.rounds.schedule:
+        async for upload in job.attendance.arrivals(me, "activations", round):
+            await me.step(round, batches(job, [upload.payload]))  # a3
+            for each in job.attendance.still_there(round, [upload]):
+                job.rounds.trained(round, job.numerics.server_step([each.payload]))
+                ((to, step),) = addressed(job, [each.payload])
+                me.post(to.name, "gradients", round, step.gradient_bytes)  # a4
 
 
 async def relay(me: Actor, job: Job) -> None:
     """The aggregation server: c1, then waits for c2, for one device after another."""
-    async with asyncio.TaskGroup() as receipts:
-        for round in job.rounds.schedule:
-            for to in await job.attendance.members(round):
-                await me.send(to.name, "adapter", round, to.costs.adapter_bytes)  # c1
-                if await job.attendance.answer(me, "adapter", round, to):  # c2
-                    job.numerics.aggregate([to.index], [1.0])
-                    receipt = me.send(to.name, "control", round, RECEIPT_BYTES)
-                    receipts.create_task(receipt, name=f"receipt to {to.name}")
+    for round in job.rounds.schedule:
+        for to in await job.attendance.members(round):
+            await me.send(to.name, "adapter", round, to.costs.adapter_bytes)  # c1
+            if await job.attendance.answer(me, "adapter", round, to):  # c2
+                job.numerics.aggregate([to.index], [1.0])
+                me.post(to.name, "control", round, RECEIPT_BYTES)
 
 
 async def train(job: Job) -> None:

@@ -26,17 +26,15 @@ from simulator.workload import server_aggregation_work
 
 async def server(me: Server, job: Job) -> None:
     """The central server: waits for the activations of all who are there (the barrier), a3, a4 and, when due, b2'."""
-    async with asyncio.TaskGroup() as replies:
-        for round in job.rounds.schedule:
-            uploads = await job.attendance.gather(me, "activations", round)
-            steps = batches(job, (upload.payload for upload in uploads))
-            if uploads:
-                await me.step(round, steps)  # a3
-            for to, step in addressed(job, (each.payload for each in job.attendance.still_there(round, uploads))):
-                reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
-                replies.create_task(reply, name=f"gradients to {to.name}")
-            if uploads and job.rounds.schedule.aggregates_after(round):
-                await me.compute("server adapter averaging", round, server_aggregation_work(steps))  # b2'
+    for round in job.rounds.schedule:
+        uploads = await job.attendance.gather(me, "activations", round)
+        steps = batches(job, (upload.payload for upload in uploads))
+        if uploads:
+            await me.step(round, steps)  # a3
+        for to, step in addressed(job, (each.payload for each in job.attendance.still_there(round, uploads))):
+            me.post(to.name, "gradients", round, step.gradient_bytes)  # a4
+        if uploads and job.rounds.schedule.aggregates_after(round):
+            await me.compute("server adapter averaging", round, server_aggregation_work(steps))  # b2'
 
 
 async def train(job: Job) -> None:

@@ -82,36 +82,32 @@ async def device(me: Device, job: Job, first: int, update: Callable[[Job, Ticket
 
 async def server(me: Server, job: Job, cohorts: Cohorts = together) -> None:
     """The central server: waits for the activations of all who are there (the barrier), a3, a4."""
-    async with asyncio.TaskGroup() as replies:
-        for round in job.rounds.schedule:
-            for cohort in cohorts(round, await job.attendance.gather(me, "activations", round)):
-                uploads = job.attendance.still_there(round, cohort)
-                if uploads:
-                    await me.step(round, batches(job, (upload.payload for upload in uploads)))  # a3
-                tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
-                if tickets:
-                    job.rounds.trained(round, job.numerics.server_step(tickets))
-                for to, step in addressed(job, tickets):
-                    reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
-                    replies.create_task(reply, name=f"gradients to {to.name}")
+    for round in job.rounds.schedule:
+        for cohort in cohorts(round, await job.attendance.gather(me, "activations", round)):
+            uploads = job.attendance.still_there(round, cohort)
+            if uploads:
+                await me.step(round, batches(job, (upload.payload for upload in uploads)))  # a3
+            tickets = [upload.payload for upload in job.attendance.still_there(round, uploads)]
+            if tickets:
+                job.rounds.trained(round, job.numerics.server_step(tickets))
+            for to, step in addressed(job, tickets):
+                me.post(to.name, "gradients", round, step.gradient_bytes)  # a4
 
 
 async def aggregator(me: Actor, job: Job) -> None:
     """The aggregation server: b2 and b3 after every I rounds."""
-    async with asyncio.TaskGroup() as replies:
-        for round in filter(job.rounds.schedule.aggregates_after, job.rounds.schedule):
-            uploads = await job.attendance.gather(me, "adapter", round)
-            if uploads:
-                work = aggregation_work(costs(job, (upload.payload for upload in uploads)))
-                await me.compute("adapter aggregation", round, work)  # b2
-            members = [upload.payload for upload in job.attendance.still_there(round, uploads)]
-            if members:
-                job.numerics.aggregate(members, [job.weights[index] for index in members])
-                job.attendance.averaged(round)
-            for to in [job.devices[index] for index in members]:
-                size_bytes = to.costs.adapter_bytes if job.attendance.stays else THANKS_BYTES
-                reply = me.send(to.name, "adapter", round, size_bytes)  # b3
-                replies.create_task(reply, name=f"adapter to {to.name}")
+    for round in filter(job.rounds.schedule.aggregates_after, job.rounds.schedule):
+        uploads = await job.attendance.gather(me, "adapter", round)
+        if uploads:
+            work = aggregation_work(costs(job, (upload.payload for upload in uploads)))
+            await me.compute("adapter aggregation", round, work)  # b2
+        members = [upload.payload for upload in job.attendance.still_there(round, uploads)]
+        if members:
+            job.numerics.aggregate(members, [job.weights[index] for index in members])
+            job.attendance.averaged(round)
+        for to in [job.devices[index] for index in members]:
+            size_bytes = to.costs.adapter_bytes if job.attendance.stays else THANKS_BYTES
+            me.post(to.name, "adapter", round, size_bytes)  # b3
 
 
 async def train(job: Job) -> None:

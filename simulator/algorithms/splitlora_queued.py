@@ -28,19 +28,18 @@ from simulator.workload import server_work
 
 async def server(me: Server, job: Job) -> None:
     """The central server: whoever comes is queued, and every GPU takes from the queue."""
-    async with asyncio.TaskGroup() as replies:
-        for round in job.rounds.schedule:
-            queue = Queue[Message](me.serving.discipline, me.serving.window_s)
-            async with asyncio.TaskGroup() as gpus:
-                for number in range(me.serving.gpus):
-                    gpus.create_task(gpu(me, job, round, queue, replies), name=f"{me.name}, GPU {number + 1}")
-                async for upload in job.attendance.arrivals(me, "activations", round):
-                    work = server_work(batches(job, [upload.payload]))
-                    queue.put(upload, device=upload.payload.device, seconds=me.machine.seconds(work))
-                queue.close()
+    for round in job.rounds.schedule:
+        queue = Queue[Message](me.serving.discipline, me.serving.window_s)
+        async with asyncio.TaskGroup() as gpus:
+            for number in range(me.serving.gpus):
+                gpus.create_task(gpu(me, job, round, queue), name=f"{me.name}, GPU {number + 1}")
+            async for upload in job.attendance.arrivals(me, "activations", round):
+                work = server_work(batches(job, [upload.payload]))
+                queue.put(upload, device=upload.payload.device, seconds=me.machine.seconds(work))
+            queue.close()
 
 
-async def gpu(me: Server, job: Job, round: int, queue: Queue[Message], replies: asyncio.TaskGroup) -> None:
+async def gpu(me: Server, job: Job, round: int, queue: Queue[Message]) -> None:
     """One GPU: a3 and a4 for what it takes from the queue, until nobody is left who might come."""
     while taken := await queue.take():
         uploads = job.attendance.still_there(round, taken)
@@ -50,8 +49,7 @@ async def gpu(me: Server, job: Job, round: int, queue: Queue[Message], replies: 
         if tickets:
             job.rounds.trained(round, job.numerics.server_step(tickets))
         for to, step in addressed(job, tickets):
-            reply = me.send(to.name, "gradients", round, step.gradient_bytes)  # a4
-            replies.create_task(reply, name=f"gradients to {to.name}")
+            me.post(to.name, "gradients", round, step.gradient_bytes)  # a4
 
 
 async def train(job: Job) -> None:
