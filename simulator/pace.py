@@ -8,7 +8,7 @@ is about the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,20 @@ from simulator.workload import ServerWorkload, SplitWorkload
 
 Seconds = NDArray[np.float64]
 Rate = Literal["typical_bps", "peak_bps"]
+SHORTEST: Final = 2  # positions of a sequence, where its length is that of its text
 
 
 class Soonest(NamedTuple):
-    """The device that could be the first at the barrier of a round, and what it needs for that."""
+    """The device that could be the first at the barrier of a round, or at its end, and what it needs for that."""
 
     group: str
     compute_s: float
-    upload_s: float
+    messages_s: float
 
     @property
     def total_s(self) -> float:
         """From the opening of the round."""
-        return self.compute_s + self.upload_s
+        return self.compute_s + self.messages_s
 
 
 def step_s(scenario: Scenario, fleet: Fleet) -> Seconds:
@@ -47,7 +48,12 @@ def soonest(scenario: Scenario, fleet: Fleet) -> Soonest:
 
     If nobody is by then, nobody ever is: in later rounds a device that was given up begins anew, and never sooner.
     """
-    return min((each.soonest() for each in _kinds(scenario, fleet)), key=lambda each: each.total_s)
+    return min((each.soonest(whole=False) for each in _kinds(scenario, fleet)), key=lambda each: each.total_s)
+
+
+def fastest(scenario: Scenario, fleet: Fleet) -> Soonest:
+    """As `soonest`, for the whole first round; what the server and the aggregator need is left out."""
+    return min((each.soonest(whole=True) for each in _kinds(scenario, fleet)), key=lambda each: each.total_s)
 
 
 class _Step(NamedTuple):
@@ -98,13 +104,18 @@ class _Kind(NamedTuple):
         down_s = self._message_s("down", step.down_bytes, step.to, "typical_bps")
         return self._compute_s(*step.before, *step.behind) + (up_s + down_s) / step.every
 
-    def soonest(self) -> Soonest:
-        """Of these devices; none of their messages can be faster."""
-        step = _Step.of(self.scenario, self.costs, 1)
-        compute_s = self._compute_s(*step.before)
-        upload_s = self._message_s("up", step.up_bytes, step.to, "peak_bps") if step.every == 1 else 0 * compute_s
-        at = int(np.argmin(compute_s + upload_s))
-        return Soonest(self.group.name, float(compute_s[at]), float(upload_s[at]))
+    def soonest(self, *, whole: bool) -> Soonest:
+        """Of these devices; none of their messages can be faster. ``whole``: until a round is over, not its barrier."""
+        shortest = SHORTEST if self.scenario.data.padding == "longest" else self.costs.tokens
+        step = _Step.of(self.scenario, self.costs.of_length(shortest), 1)
+        compute_s = self._compute_s(*step.before, *(step.behind if whole else ()))
+        messages_s = 0 * compute_s
+        if step.every == 1:
+            messages_s += self._message_s("up", step.up_bytes, step.to, "peak_bps")
+            if whole:
+                messages_s += self._message_s("down", step.down_bytes, step.to, "peak_bps")
+        at = int(np.argmin(compute_s + messages_s))
+        return Soonest(self.group.name, float(compute_s[at]), float(messages_s[at]))
 
     def _compute_s(self, *works: Work) -> Seconds:
         profile, seconds = self.scenario.profile_of(self.group), np.zeros(self.group.count)

@@ -50,5 +50,20 @@ def check_deadline(scenario: Scenario, fleet: Fleet) -> None:
         raise ValueError(
             f"{written_at(scenario, ('training', 'deadline'))}training.deadline: {deadline_s:g} s is shorter than the "
             f"fastest possible round: the first that could arrive, a device of {soonest.group}, computes for "
-            f"{soonest.compute_s:.3g} s and then sends for {soonest.upload_s:.3g} s, {soonest.total_s:.4g} s together"
+            f"{soonest.compute_s:.3g} s and then sends for {soonest.messages_s:.3g} s, {soonest.total_s:.4g} s together"
+        )
+
+
+def check_timeout(scenario: Scenario, fleet: Fleet) -> None:
+    """Refuse a time-out before which nobody could finish a round, not even alone; jitter as above.
+
+    What a step of the user's own algorithm has is not known here.
+    """
+    timeout_s, fastest = scenario.training.timeout, pace.fastest(scenario, fleet)
+    if timeout_s is not None and timeout_s < fastest.total_s and not is_file(scenario.algorithm):
+        raise ValueError(
+            f"{written_at(scenario, ('training', 'timeout'))}training.timeout: {timeout_s:g} s is shorter than the "
+            f"fastest possible round, so every round would give up everybody: a device of {fastest.group} alone "
+            f"computes for {fastest.compute_s:.3g} s, its messages take {fastest.messages_s:.3g} s, "
+            f"{fastest.total_s:.4g} s together"
         )

@@ -33,7 +33,7 @@ from simulator.failure import RunFailed
 from simulator.fitting import out_of_memory, placements, workload
 from simulator.numerics import Numerics, TimingOnly
 from simulator.numerics.company import Company
-from simulator.participation import check_deadline, drawn, patience, preference
+from simulator.participation import check_deadline, check_timeout, drawn, patience, preference
 from simulator.presence import Habits, Presence
 from simulator.queueing import DISCIPLINES
 from simulator.record import DeviceRow, Observer, Record, RoundRow, WaitRow
@@ -95,6 +95,8 @@ def check_feasible(scenario: Scenario) -> None:
     Machine(scenario.find_profile(scenario.aggregator.profile)).seconds(aggregation_work(list(costs.values())))
     if scenario.training.deadline is not None:
         check_deadline(scenario, fleet.members(scenario))
+    if scenario.training.timeout is not None:
+        check_timeout(scenario, fleet.members(scenario))
 
 
 def _copies(scenario: Scenario, at_once: int, costs: Sequence[SplitWorkload]) -> dict[str, int]:

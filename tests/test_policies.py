@@ -369,3 +369,40 @@ def test_a_deadline_that_was_set_is_refused_as_such_and_not_at_a_line_of_the_fil
         world.check_feasible(
             pickle.loads(pickle.dumps(load(SCENARIOS / "four_phones.yaml", rule)))
         )  # as a worker has it
+
+
+def whole_round_s(outcome, algorithm: str) -> float:
+    """What near, alone, computes and waits for messages in its first round, by the rows of a run."""
+    record = outcome.record
+    mine = [row for row in record.computes if row.actor == "near" and row.round == 1]
+    sent = [row for row in record.messages if "near" in (row.sender, row.receiver) and row.round == 1]
+    counted = ("adapter",) if algorithm == "fedlora" else ("activations", "gradients")
+    return sum(row.end_s - row.start_s for row in mine) + sum(
+        row.delivered_s - row.queued_s for row in sent if row.kind in counted
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["splitlora", "splitlora-queued", "sequential", "splitfed-v1", "fedlora"])
+def test_a_time_out_before_which_nobody_could_finish_a_round_is_refused_with_what_the_fastest_needs(algorithm):
+    """In two_devices.yaml, near: the network is pure, so nothing is faster than what a run of near alone takes."""
+    settings = [f"algorithm={algorithm}", "training.aggregate_every=1", "training.rounds=1"]
+    alone = "availability={never: {dropouts_per_hour: 1e9}}", "devices.1.availability=never"
+    least_s = whole_round_s(run(*settings, *alone, name="two_devices"), algorithm)
+
+    def check(timeout_s):
+        late = f"training.timeout={timeout_s!r} s"
+        world.check_feasible(load(SCENARIOS / "two_devices.yaml", [*settings, late]))
+
+    check(least_s * (1 + 1e-9))
+    with pytest.raises(ValueError, match=r"training\.timeout: .* would give up everybody: a device of near alone comp"):
+        check(least_s * (1 - 1e-6))
+
+
+def test_what_short_texts_need_decides_where_nothing_is_padded_to_full_length():
+    """The shortest batch is through the barrier before one of 128 positions could be."""
+    short = ["data.padding=longest", "training.tokens=128", "training.rounds=1", "training.aggregate_every=1"]
+    sent = [row.delivered_s for row in run(*short).record.messages if row.kind == "activations"]
+    limits = ["training.wait=deadline", f"training.deadline={min(sent) + 1e-6} s"]
+    assert run(*short, *limits).summary["dropped"] == 3
+    with pytest.raises(ValueError, match=r"training\.deadline: .* is shorter than the fastest possible round"):
+        run("data.padding=fixed", *short[1:], *limits)
