@@ -76,7 +76,8 @@ class Spans:
             if end_s <= last_s:  # the last span goes on, as nearly always
                 return 0.0
             self._ends_s[-1] = end_s
-            return max(0.0, end_s - first_s - (last_s - first_s))
+            grown_s = end_s - first_s - (last_s - first_s)
+            return grown_s if grown_s > 0 else 0.0
         first = bisect_left(self._ends_s, start_s)
         last = bisect_right(self._starts_s, end_s)
         before_s = math.fsum(self._ends_s[first:last]) - math.fsum(self._starts_s[first:last])

@@ -117,5 +117,7 @@ class Heat:
 
     def end(self, now_s: float) -> None:
         """Work was going on since `begin`, and stops now."""
-        self.warmth = self.throttle.warmed(self.warmth, max(0.0, now_s - self._at_s))
-        self._at_s = max(now_s, self._at_s)
+        busy_s = 0.0
+        if now_s > self._at_s:
+            busy_s, self._at_s = now_s - self._at_s, now_s
+        self.warmth = self.throttle.warmed(self.warmth, busy_s)

@@ -308,8 +308,11 @@ class Attendance:
         roll = self._rolls.get(number)
         if roll is None or roll.passed or not self._is_next_barrier(number):
             return
-        sent, now_s = roll.sent, _now_s()
+        sent = roll.sent
         there = len(roll.began) - len(roll.gone) if number == self._open else len(self._members)
+        if self._patience is everybody and len(sent) < there:  # nobody is ever late
+            return
+        now_s = _now_s()
         patience_s = self._patience(Barrier(there, len(sent)))
         until_s = roll.opened_s + patience_s if patience_s else now_s
         if until_s > now_s:

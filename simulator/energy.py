@@ -114,11 +114,6 @@ class _Round:
     energy_j: float = 0.0
     devices: dict[str, None] = field(default_factory=dict)
 
-    def add(self, device: str, energy_j: float) -> None:
-        """Count a row."""
-        self.energy_j += energy_j
-        self.devices[device] = None
-
 
 def meter_of(scenario: Scenario, fleet: Fleet) -> Meter:
     """The meter of a run: a consumer for every device that does something, for the server and for the aggregator."""
@@ -172,7 +167,9 @@ class Meter:
         used.joules["compute"] += energy_j
         used.busy_s[row.round] += span_s
         if name in self._devices:
-            self._rounds[row.round].add(name, energy_j)
+            round = self._rounds[row.round]
+            round.energy_j += energy_j
+            round.devices[name] = None
         return energy_j
 
     def message(self, row: MessageRow) -> float:
@@ -188,7 +185,9 @@ class Meter:
             return UNKNOWN
         energy_j = _radio_j(used, row, up)
         used.joules["radio"] += energy_j
-        self._rounds[row.round].add(name, energy_j)
+        round = self._rounds[row.round]
+        round.energy_j += energy_j
+        round.devices[name] = None
         return energy_j
 
     def round(self, row: RoundRow) -> float:

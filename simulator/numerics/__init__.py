@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Lengths = Callable[[int, int], int]
 """Positions of each sequence, padding included, of the batch that a device takes in a round."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A batch that a device has sent through its blocks: shapes are known at once, tensors when the server asks."""
 
     device: int

@@ -135,5 +135,5 @@ class History:
 
 def _hash(kind: bytes, *parts: bytes) -> bytes:
     """Of the parts, each behind its length, so that no two lists of parts give the same bytes."""
-    framed = [piece for part in (kind, *parts) for piece in (_LENGTH(len(part)), part)]
+    framed = [_LENGTH(len(part)) + part for part in (kind, *parts)]
     return blake2b(b"".join(framed), digest_size=KEY_BYTES).digest()
