@@ -181,7 +181,7 @@ def test_a_round_of_one_phone_takes_the_sum_of_its_parts_in_each_algorithm(one_p
 def test_a_phone_too_small_for_the_whole_model_can_still_hold_its_blocks(scenarios):
     """GPT-2 small with its logits in plain float32 needs more than three blocks do."""
 
-    long = ["model.name=gpt2", "model.timed_as=null", "training.tokens=256", "training.batch=8", "training.rounds=1"]
+    long = ["model.name=gpt2", "model.timed_as=null", "training.tokens=256", "training.batch=8", "training.rounds=2"]
     assert run(scenarios, "splitlora", *long).summary["out_of_memory"] == []
     assert run(scenarios, "centralized", *long).summary["out_of_memory"] == []
     logits = 2 * 4 * 8 * 256 * 50257  # and their gradient
@@ -203,9 +203,11 @@ def test_the_server_of_splitfed_v1_must_hold_a_copy_for_everybody(scenarios):
     [
         ("fedlora", "training.server_steps=each", "is read only with algorithm: splitlora"),
         ("centralized", "training.participants=2", "which collects everybody's data"),
+        ("fedlora", "training.aggregate_every=3", "every: must be at most training.rounds, 2, with algorithm: fedlora, got 3"),
+        ("splitfed-v1", "training.rounds=1", "every device would train a copy that is never averaged"),
     ],
 )
-def test_what_an_algorithm_does_not_read_is_refused(scenarios, algorithm, setting, sentence):
+def test_what_an_algorithm_does_not_read_or_cannot_do_is_refused(scenarios, algorithm, setting, sentence):
     with pytest.raises(ValueError, match=sentence):
         run(scenarios, algorithm, setting)
 

@@ -12,6 +12,7 @@ from devices.backends import on_backend
 from devices.catalog import extended, find
 from devices.profile import Backend, figures_of_training
 from simulator.scenario.access import access_findings
+from simulator.scenario.algorithms import ALGORITHMS
 from simulator.scenario.data import data_findings
 from simulator.scenario.errors import KeyPath, path_text
 from simulator.scenario.fields import DIGITS, Section, betas, one_of, quantity, share, to_number, to_text, to_whole
@@ -266,6 +267,11 @@ def _of_algorithms(scenario: Lenient) -> Iterator[Unmet]:
     ):
         if not unset and algorithm != of:
             yield path, f"is read only with algorithm: {of}"
+    rounds = scenario.read(to_whole, "training", "rounds", default=_default(Training, "rounds"))
+    every = scenario.read(to_whole, "training", "aggregate_every", default=_default(Training, "aggregate_every"))
+    if algorithm in ALGORITHMS and ALGORITHMS[algorithm].copies and rounds and every and every > rounds:
+        text = f"must be at most training.rounds, {rounds}, with algorithm: {algorithm}, got {every}"
+        yield ("training", "aggregate_every"), f"{text}: every device would train a copy that is never averaged"
     if algorithm == "centralized" and scenario.read(to_whole, "training", "participants") is not None:
         yield ("training", "participants"), "must be null with algorithm: centralized, which collects everybody's data"
 
