@@ -203,7 +203,7 @@ def test_the_server_of_splitfed_v1_must_hold_a_copy_for_everybody(scenarios):
     [
         ("fedlora", "training.server_steps=each", "is read only with algorithm: splitlora"),
         ("centralized", "training.participants=2", "which collects everybody's data"),
-        ("fedlora", "training.aggregate_every=3", "every: must be at most training.rounds, 2, with algorithm: fedlora, got 3"),
+        ("fedlora", "training.aggregate_every=3", "must be at most training.rounds, 2, with algorithm: fedlora, got 3"),
         ("splitfed-v1", "training.rounds=1", "every device would train a copy that is never averaged"),
     ],
 )

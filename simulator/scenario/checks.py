@@ -269,7 +269,8 @@ def _of_algorithms(scenario: Lenient) -> Iterator[Unmet]:
             yield path, f"is read only with algorithm: {of}"
     rounds = scenario.read(to_whole, "training", "rounds", default=_default(Training, "rounds"))
     every = scenario.read(to_whole, "training", "aggregate_every", default=_default(Training, "aggregate_every"))
-    if algorithm in ALGORITHMS and ALGORITHMS[algorithm].copies and rounds and every and every > rounds:
+    copies = algorithm is not None and algorithm in ALGORITHMS and ALGORITHMS[algorithm].copies
+    if copies and rounds and every and every > rounds:
         text = f"must be at most training.rounds, {rounds}, with algorithm: {algorithm}, got {every}"
         yield ("training", "aggregate_every"), f"{text}: every device would train a copy that is never averaged"
     if algorithm == "centralized" and scenario.read(to_whole, "training", "participants") is not None:
