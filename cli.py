@@ -115,7 +115,9 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     on: Annotated[str, typer.Option(metavar="local|ray", help="Where cells are computed")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster (default: one is started here)")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder, new or to go on in")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Also a grid of more than 10,000 cells")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also more than 10,000 cells, or in place of another study's table")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")] = False,
 ) -> None:
     """Study many variants of a scenario: a grid, random draws, or named ones."""
@@ -132,7 +134,7 @@ def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
         on=on,
         address=address,
         out=out,
-        any_size=yes,
+        yes=yes,
         quiet=as_json,
     )
     with _interruptible():

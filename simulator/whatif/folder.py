@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ STUDY: Final = "study.json"
 CELLS: Final = "cells"
 TAPES: Final = "tapes"
 LOCK: Final = ".lock"
+SAME: Final = ("scenario", "changes", "axes")  # in two studies of one table
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,26 @@ class StudyFolder:
         """Let others in."""
         if self.lock is not None:
             os.close(self.lock)
+
+    def describe(self, about: Mapping[str, Any], made: Sequence[str], *, replace: bool) -> None:
+        """Write what is studied: ``scenario``, ``changes`` to it, and ``axes``, among others.
+
+        What was made of another study, tables first, is removed, so that tables are always those of what is written.
+        Raises ValueError where that would lose cells from a table, unless ``replace``.
+        """
+        if (self.path / made[0]).exists():
+            before: dict[str, Any] = {}
+            with suppress(OSError, ValueError):
+                before = json.loads((self.path / STUDY).read_text("utf-8"))
+            lost = _lost(before, about)
+            if lost is not None and not replace:
+                raise ValueError(
+                    f"{self.path} has the table of another study{lost}; --yes puts this one's in its place (what was "
+                    f"computed stays), or name another folder with --out"
+                )
+            if any(before.get(name) != about[name] for name in SAME):
+                self.clear(made)
+        self.write_json(STUDY, about)
 
     def held(self, key: str, *, trained: bool) -> Result | None:
         """The result of a cell that is done, with losses wherever there is one with, and else only if none are needed.
@@ -100,6 +122,26 @@ class StudyFolder:
         with reported(path):
             part.write_bytes(data)
             part.replace(path)
+
+
+def _lost(before: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
+    """Which cells of the study before are not in this one, for a person; None where all are."""
+    try:
+        old, new = _cells(before), _cells(about)
+        same = all(before[name] == about[name] for name in SAME if name != "axes")
+        axes = " x ".join(str(axis["name"]) for axis in before["axes"])
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    if not same:
+        return f" ({len(old):,} cells over {axes} of {before['scenario']} with other settings)"
+    gone = len(old - new)
+    return f" ({gone:,} of its {len(old):,} cells over {axes} are not in this one)" if gone else None
+
+
+def _cells(about: Mapping[str, Any]) -> set[frozenset[tuple[str, str]]]:
+    """What is varied in each cell."""
+    axes = [[tuple(point.items()) for point in axis["points"]] for axis in about["axes"]]
+    return {frozenset(chain(*points)) for points in product(*axes)}
 
 
 def _locked(path: Path) -> int | None:

@@ -25,10 +25,10 @@ from simulator.views.palette import LABEL
 from simulator.views.pieces import wrapped
 from simulator.whatif.campaign import Campaign, Means, Plan
 from simulator.whatif.cells import Failure, content_key
-from simulator.whatif.folder import STUDY, StudyFolder
+from simulator.whatif.folder import StudyFolder
 from simulator.whatif.grid import refuse_large, resolve
 from simulator.whatif.on_ray import OnRay, connected
-from simulator.whatif.report import End, report
+from simulator.whatif.report import MADE, End, report
 from simulator.whatif.request import Asked, read
 from simulator.whatif.tape import made_elsewhere, read_tape, training_key
 from simulator.whatif.workers import Local, cores
@@ -52,7 +52,7 @@ class Options:
     on: str = "local"  # or "ray"
     address: str | None = None  # of a Ray cluster; None: one is started here
     out: Path | None = None
-    any_size: bool = False  # --yes
+    yes: bool = False  # also a large grid, also in place of another study's table
     quiet: bool = False
 
 
@@ -66,7 +66,7 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     if options.address is not None and options.on != "ray":
         raise ValueError("--address is read with --on ray only")
     asked = read(path, vary_texts=options.vary, changes=options.changes, seeds=options.seeds)
-    if not options.any_size:
+    if not options.yes:
         refuse_large(asked.grid, MOST_CELLS)
     console = Console()
     if len(asked.grid) > MANY and not options.quiet:
@@ -83,8 +83,9 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     tapes = {} if asked.tape is None else _tape(asked.tape, console, quiet=options.quiet)
     root = default_path(base.name, base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root, trainers())
-    folder.write_json(STUDY, {**stamp, "scenario": str(path), "axes": _axes(asked), "cells": len(ways)})
+    about = {**stamp, "scenario": str(path.resolve()), "changes": list(options.changes), "axes": _axes(asked)}
     try:
+        folder.describe({**about, "cells": len(ways)}, MADE, replace=options.yes)
         progress = Progress(console, len(ways), silent=options.quiet)
         with _means(options, tapes, train=train) as means, progress:
             if len(plans) < len(ways):

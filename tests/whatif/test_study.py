@@ -483,6 +483,36 @@ def test_a_folder_in_which_another_study_is_going_is_refused(tmp_path):
     StudyFolder.open(tmp_path / "s").close()
 
 
+def test_the_table_of_another_study_is_not_replaced_without_being_asked(capsys, tmp_path):
+    def done(*options: str, scenario: Path = FOUR) -> tuple[int, str, list[tuple[str, ...]]]:
+        code, _, err = study(capsys, str(scenario), *options, "--json", "--out", str(tmp_path / "s"))
+        rows = csv.reader((tmp_path / "s" / "study.csv").open())
+        return code, err, [tuple(row[:2]) for row in rows][1:]
+
+    first = ("--vary", "model.split=1,2", "--vary", "lora.rank=2")
+    assert done(*first) == done(*first) == (0, "", [("1", "2"), ("2", "2")])
+    table = (tmp_path / "s" / "study.csv").read_bytes()
+    another = tmp_path / "four.yaml"
+    another.write_text(FOUR.read_text())
+    for options, scenario, lost in (
+        (
+            ("--vary", "model.split=2,3", "--vary", "lora.rank=2"),
+            FOUR,
+            "1 of its 2 cells over model.split x lora.rank are",
+        ),
+        (("--vary", "model.split=1,2"), FOUR, "2 of its 2 cells over model.split x lora.rank are not in this one"),
+        ((*first, "--set", "seed=9"), FOUR, f"2 cells over model.split x lora.rank of {FOUR} with other settings"),
+        (first, another, f"2 cells over model.split x lora.rank of {FOUR} with other settings"),
+    ):
+        code, err, _ = done(*options, scenario=scenario)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"has the table of another study ({lost}" in err
+        assert (tmp_path / "s" / "study.csv").read_bytes() == table
+    wider = ("--vary", "model.split=1,2,3", "--vary", "lora.rank=2")
+    assert done(*wider) == (0, "", [("1", "2"), ("2", "2"), ("3", "2")])  # nothing is lost
+    assert done(*first, "--yes") == (0, "", [("1", "2"), ("2", "2")])
+
+
 def test_a_cell_that_is_half_there_is_done_again(tmp_path):
     folder = StudyFolder.open(tmp_path / "s")
     result = Result(TIMING_ONLY, {"virtual_s": 1.0}, [Moment(0, 0.0, 0, 0, None, None)])
