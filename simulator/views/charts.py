@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -186,13 +186,10 @@ def scatter(x: Scale, y: Scale, groups: Sequence[Series], front: Sequence[int] |
 
 def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
     """The places of the points that no other beats: none is lower in one and at most as high in the other."""
-    order = sorted(range(len(points)), key=lambda place: points[place])
     found: list[int] = []
-    lowest = math.inf
-    for place in order:
-        if points[place][1] < lowest:
+    for place in sorted(range(len(points)), key=points.__getitem__):
+        if not found or points[place][1] < points[found[-1]][1]:
             found.append(place)
-            lowest = points[place][1]
     return found
 
 
@@ -351,14 +348,21 @@ def _name_ticks(axes: Axes, x: Scale, y: Scale) -> None:
 def _write_numbers(axes: Axes, numbers: Sequence[Sequence[float]], *, log: bool) -> None:
     known = sorted(value for row in numbers for value in row if math.isfinite(value))
     middle = math.sqrt(known[0] * known[-1]) if log else (known[0] + known[-1]) / 2
-    write: Callable[[float], str] = "{:.1f}".format if known[-1] < 100 else "{:,.0f}".format
+    digits = _digits(known)
     for i, row in enumerate(numbers):
         for j, value in enumerate(row):
             if math.isfinite(value):
                 colour = "white" if value > middle else INK
-                axes.text(j, i, write(value), ha="center", va="center", fontsize=7.5, color=colour)
+                axes.text(j, i, f"{value:,.{digits}f}", ha="center", va="center", fontsize=7.5, color=colour)
             else:
                 axes.text(j, i, "-", ha="center", va="center", fontsize=7.5, color=PALE)
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Decimals: none from 100 on and one below, and one more where values differ that would look equal, to 3 digits."""
+    least = 0 if max(values) >= 100 else 1
+    apart = len({f"{value:.3g}" for value in values})
+    return least if len({f"{value:.{least}f}" for value in values}) >= apart else least + 1
 
 
 def _frame(column: int, row: int) -> Any:  # noqa: ANN401 -- a patch of a library that is not loaded yet

@@ -28,6 +28,25 @@ def lines(title: str, label: str = "") -> bytes:
     return charts.lines(Scale("a"), Scale("b"), series, title=title)
 
 
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ([2.96, 3.0, 3.54], {"2.96", "3.00", "3.54"}),  # with one decimal the first two were equal
+        ([3.0, 3.0, 3.54], {"3.0", "3.5"}),
+        ([98.1, 98.4, 12.0], {"98.1", "98.4", "12.0"}),
+        ([98.12, 98.14, 12.0], {"98.1", "12.0"}),  # nobody needs the fourth digit
+        ([104.2, 250.0, 1234.0], {"104", "250", "1,234"}),
+        ([99.8, 100.4], {"99.8", "100.4"}),
+    ],
+)
+def test_numbers_in_a_heat_map_have_as_many_decimals_as_tell_them_apart(values, written, monkeypatch):
+    figures = []
+    monkeypatch.setattr(charts, "_png", lambda figure: figures.append(figure) or b"")
+    x, y = (Scale("", ticks=[str(place) for place in range(count)]) for count in (len(values), 1))
+    charts.heat_map(x, y, [values], shown=Scale("plain numbers"), title="")
+    assert {text.get_text() for text in figures[0].axes[0].texts} == written
+
+
 @pytest.mark.parametrize("draw", [heat_map, lines])
 def test_a_long_title_goes_on_below_and_stays_within_the_picture(draw):
     found = pixels(draw(f"{LONG} {LONG}"))
