@@ -99,13 +99,15 @@ class Window:
             return
         before = self.bits / SEGMENT_BITS
         if self.cut_s is None:
-            after = before * _GROWTH_BEFORE_LOSS**rounds
+            growth: float = _GROWTH_BEFORE_LOSS**rounds
+            after = before * growth
         else:
             top = self.top_bits / SEGMENT_BITS
             plateau_s = math.cbrt(top * (1 - _KEPT) / _CUBIC)
             since_s = min(now_s - self.cut_s, _LONGEST_EPOCH_S) + rtt_s - plateau_s
-            cubic = top + _CUBIC * since_s**3
-            after = max(before + _RENO * rounds, min(cubic, before * 1.5**rounds))
+            cubed: float = since_s**3
+            most: float = 1.5**rounds
+            after = max(before + _RENO * rounds, min(top + _CUBIC * cubed, before * most))
         self.gain = (after - before) / rounds
         self.bits = after * SEGMENT_BITS
 

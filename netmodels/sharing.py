@@ -178,19 +178,27 @@ _by_key = attrgetter("key")
 def component(first: LinkState, stamp: int) -> tuple[list[LinkState], list[FlowState]]:
     """The live links and the flows joined to a live link; all of them get `stamp`, which nobody may have yet."""
     links: list[LinkState] = [first]
-    flows: list[FlowState] = []
+    flows = list(first.flows)
     first.stamp = stamp
-    for link in links:  # grows on the way
-        for flow in link.flows:
-            if flow.stamp != stamp:
-                flow.stamp = stamp
-                flows.append(flow)
-                if flow.live_links > 1:
-                    for other in flow.links:
-                        if other.live and other.stamp != stamp:
-                            other.stamp = stamp
-                            links.append(other)
+    _stamp(flows, stamp, links)
+    reached = 1
+    while reached < len(links):  # grows on the way
+        newcomers = [flow for flow in links[reached].flows if flow.stamp != stamp]
+        _stamp(newcomers, stamp, links)
+        flows += newcomers
+        reached += 1
     return links, flows
+
+
+def _stamp(flows: list[FlowState], stamp: int, links: list[LinkState]) -> None:
+    """Mark these flows, and the live links that they reach, which are added to `links`."""
+    for flow in flows:
+        flow.stamp = stamp
+        if flow.live_links > 1:
+            for link in flow.links:
+                if link.live and link.stamp != stamp:
+                    link.stamp = stamp
+                    links.append(link)
 
 
 def put_in_force(now_s: float, flows: list[FlowState]) -> FlowState:
