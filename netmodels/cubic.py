@@ -12,6 +12,7 @@ from typing import Final
 SEGMENT_BITS: Final = 12_000.0
 _KEPT: Final = 0.7  # of the window after a loss
 _CUBIC: Final = 0.4  # segments per cubed second
+_LOG_2: Final = math.log(2)
 _RENO: Final = 3 * (1 - _KEPT) / (1 + _KEPT)  # segments a round trip that keep up with Reno
 _GROWTH_BEFORE_LOSS: Final = 1.05  # a round trip: tcp_cubic.c, `cnt` of at most 20 while no maximum is known
 _MOST_ROUNDS: Final = 32.0  # that one look back can cover; a window does not grow while nothing is acknowledged
@@ -84,7 +85,7 @@ class Window:
 
         They add some 5 % a round trip, so that many of all packets are dropped, wherever they come from.
         """
-        return (_GROWTH_BEFORE_LOSS - 1) * self.bits / SEGMENT_BITS > math.log(2)
+        return (_GROWTH_BEFORE_LOSS - 1) * self.bits / SEGMENT_BITS > _LOG_2
 
     def overshoot(self, now_s: float) -> None:
         """A queue on the path overflowed in slow start, half-way through a round on average: cut and end it."""

@@ -17,7 +17,6 @@ from netmodels.sharing import FULL, FlowState, LinkState, component, put_in_forc
 from netmodels.tickets import Tickets
 
 _INF: Final = math.inf
-_finish_of = attrgetter("finish_s")
 _serial_of = attrgetter("serial")
 
 
@@ -205,10 +204,14 @@ class Rates:
 
     def _announce(self, group: list[FlowState]) -> None:
         """Note the first end in a component anew."""
+        if not group:
+            return
+        first = group[0]
         for flow in group:
             flow.ticket = 0
-        if group:
-            self._announce_first(min(group, key=_finish_of))
+            if flow.finish_s < first.finish_s:
+                first = flow
+        self._announce_first(first)
 
     def _announce_first(self, flow: FlowState) -> None:
         flow.ticket = self._tickets.draw()

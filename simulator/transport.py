@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Hashable
 from contextvars import Context
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from simulator.mailbox import Mailbox
 from simulator.messages import Kind, Message
 from simulator.record import MessageRow, Outcome, Record
 
+_MOST_SIZES: Final = 1024  # of messages, whose wire bytes are remembered
 HUNG_UP: Final = object()
 """Payload of the notice, of no bytes, that a device has gone; it comes to the kinds that its peers have waited for."""
 
@@ -91,6 +93,7 @@ class SimulatedTransport:
         self._times_gone: Counter[str] = Counter()
         self._gone: set[str] = set()
         self._ways: dict[tuple[str, str], _Way] = {}
+        self._wire_bytes = lru_cache(_MOST_SIZES)(network.wire_bytes)
         self._ids = count()
         self._loop: VirtualLoop | None = None  # which plays the network
         self._context = Context()  # in which messages arrive
@@ -222,7 +225,7 @@ class SimulatedTransport:
                 message.receiver,
                 leaving.way.direction,
                 message.size_bytes,
-                self._network.wire_bytes(message.size_bytes),
+                self._wire_bytes(message.size_bytes),
                 leaving.queued_s,
                 sent_s,
                 delivered_s,
