@@ -213,34 +213,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _step(self) -> None:
         """Let the next event happen, SimPy's or the source's: the only place where time moves."""
-        queue, source = self._queue, self._source
+        queue, env, source = self._queue, self.env, self._source
         if self._stale and source is not None:
             self._stale = False
             next_s = source.next_event_s()
-            self._turn = _NEVER if next_s == math.inf else (next_s, NORMAL, next(self.env._eid))
-        while queue and queue[0][3].__class__ is Timer and queue[0][3]._cancelled:
+            self._turn = _NEVER if next_s == math.inf else (next_s, NORMAL, next(env._eid))
+        first, event = _NEVER, None
+        while queue:
+            first = queue[0]
+            event = first[3]
+            if event.__class__ is not Timer or not event._cancelled:
+                break
             heappop(queue)
             self._num_cancelled -= 1
-        first: tuple[Any, ...] = queue[0] if queue else _NEVER
+            first, event = _NEVER, None
         theirs = self._turn < first
         when_s = self._turn[0] if theirs else first[0]
-        if when_s == math.inf and not queue:
-            raise Deadlock("no timer is armed", self.env.now, _waiting(self))
+        if event is None and not theirs:
+            raise Deadlock("no timer is armed", env.now, _waiting(self))
         if when_s > self._horizon_s:
-            if self.env.now < self._horizon_s:
-                self.env.run(until=self._horizon_s)
-            raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
+            if env.now < self._horizon_s:
+                env.run(until=self._horizon_s)
+            raise HorizonReached("the horizon is reached", env.now, _waiting(self))
         if theirs and source is not None:
             self._stale = True
-            until_s = first[0] if first[0] < self._beyond_s else self._beyond_s
-            self.env._now = max(source.play(until_s), self.env._now)
-        elif first[3].__class__ is Timer:  # as `Environment.step` does it, for what we know it to be
+            reached_s = source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
+            env._now = max(env._now, reached_s)
+        elif event.__class__ is Timer:  # as `Environment.step` does it, for what we know it to be
             heappop(queue)
-            self.env._now = when_s
-            first[3].callbacks = None
-            first[3]._run()
+            env._now = when_s
+            event.callbacks = None
+            event._run()
         else:
-            self.env.step()
+            env.step()
 
     def timer_was_cancelled(self) -> None:
         """Count it; rebuild the queue without the cancelled timers once they are the larger half."""

@@ -57,9 +57,11 @@ class Mailbox(Generic[T]):
 
     def _promise_one(self) -> None:
         """Promise an item to the first getter that still waits; cancelled ones take themselves off the list."""
-        for getter in self._getters:
-            if not getter.done():
-                self._getters.remove(getter)
-                self._num_promised += 1
-                getter.set_result(None)
-                return
+        getters = self._getters
+        if not getters:
+            return
+        getter = getters[0] if not getters[0].done() else next((each for each in getters if not each.done()), None)
+        if getter is not None:
+            getters.remove(getter)
+            self._num_promised += 1
+            getter.set_result(None)
