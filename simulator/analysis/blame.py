@@ -19,8 +19,9 @@ for anybody to be available is "availability", and nobody's.
 what the server did before that batch came is "server", and from there the path is that of the batch it was busy with.
 So "server" and "queue" together are all the time of the path at the server.
 
-A message is "uplink" or "downlink" for as long as it would have taken alone on its device's own link, and what the
-links that it shares added is a part of its own (see `sharing`), if the caller can tell.
+What a message takes is told apart, if the caller can (see `sharing`). "outage" is the time in which a link on its way
+carried nothing (see `outages`). Of the rest it is "uplink" or "downlink" for as long as it would have taken alone on
+its device's own link, and what the links that it shares added is a part of its own.
 
 Not seen here: how close the second longest path is (see `slack`).
 """
@@ -35,12 +36,14 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from netmodels.topology import AGGREGATOR, SERVER
 from simulator.analysis.history import SAME_S, Batch, Found, History, Then
+from simulator.analysis.outages import Outage
 from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 
 Part = Literal[
     "device compute",
     "uplink",
     "downlink",
+    "outage",
     "cell",
     "backhaul",
     "server link",
@@ -59,18 +62,20 @@ _LINK_PART: Final[dict[str, Part]] = {"up": "uplink", "down": "downlink"}
 class Shared(NamedTuple):
     """What a message met on its way: the seconds alone on its device's own link, and the shared link that held it up.
 
-    ``link`` is a link's name, such as "cell.lte-2.up"; "" if it has met none.
+    ``link`` is a link's name, such as "cell.lte-2.up"; "" if it has met none. ``outages``, in order, are when a link on
+    its way carried nothing; they are in no other figure.
     """
 
     alone_s: float
     link: str
+    outages: Sequence[Outage] = ()
 
 
 class Step(NamedTuple):
     """One stretch of the critical path, in virtual seconds; ``device`` is "" if the stretch is not a device's own.
 
     A message is its device's on either way. ``what`` is that of the computation, the kind of the message, or "".
-    ``link`` is the shared link that held a message up, else "".
+    ``link`` is the shared link that held a message up, or the link that carried nothing, else "".
     """
 
     part: Part
@@ -101,7 +106,7 @@ class Blame:
 
     @property
     def links(self) -> dict[str, dict[str, float]]:
-        """Seconds that each shared link added, in each part that has any, most first."""
+        """Seconds that each shared link added, or a link carried nothing, in each part that has any, most first."""
         return named(self.steps, lambda step: step.link)
 
     def rounds(self, rounds: Sequence[RoundRow]) -> Iterator[tuple[RoundRow, list[Step]]]:
@@ -149,9 +154,9 @@ def blame(
     """Follow the critical path back from ``last_actor`` at ``end_s`` to 0, in virtual seconds.
 
     ``rounds`` are needed where devices come and go: each sort of row in order of time. ``sharing`` tells apart what a
-    message took on its device's own link and on shared ones; without it all of it is the device's. ``parts`` holds
-    every one of `PARTS` and sums to ``end_s``. The actors "server" and "aggregator" are told from devices by their
-    names. Raises ValueError unless 0 <= end_s < infinity.
+    message took on its device's own link, on shared ones and in outages; without it all of it is the device's.
+    ``parts`` holds every one of `PARTS` and sums to ``end_s``. The actors "server" and "aggregator" are told from
+    devices by their names. Raises ValueError unless 0 <= end_s < infinity.
     """
     if not 0 <= end_s < math.inf:
         raise ValueError(f"a path needs an end >= 0 s that is finite, got end_s={end_s}")
@@ -217,10 +222,20 @@ class _Walk:
     def _travel(self, row: MessageRow) -> None:
         device = _device(row.sender) or _device(row.receiver)
         shared = self._sharing(row) if self._sharing else Shared(math.inf, "")
-        if shared.link:
-            own_s = min(shared.alone_s, self._now_s - row.queued_s)
-            self._spend(_shared_part(shared.link), row.queued_s + own_s, row.kind, device=device, link=shared.link)
-        self._spend(_LINK_PART[row.direction], row.queued_s, row.kind, device=device)
+        own_until_s = row.queued_s + min(shared.alone_s, self._now_s - row.queued_s)
+        for gap in shared.outages:
+            own_until_s += max(gap.end_s - gap.start_s, 0.0) if gap.start_s < own_until_s else 0.0
+
+        def moving(since_s: float) -> None:
+            if shared.link:
+                until_s = max(since_s, own_until_s)
+                self._spend(_shared_part(shared.link), until_s, row.kind, device=device, link=shared.link)
+            self._spend(_LINK_PART[row.direction], since_s, row.kind, device=device)
+
+        for gap in reversed(shared.outages):
+            moving(gap.end_s)
+            self._spend("outage", gap.start_s, row.kind, device=device, link=gap.link)
+        moving(row.queued_s)
         self._go_to(row.sender, Then(MessageRow, row.round))
         self._replied_to = _device(row.receiver) if row.sender == SERVER else ""
 

@@ -9,6 +9,8 @@ it a phone has its own rate.)
 *Which link*: of the shared ones on the way that which was busiest meanwhile, as if the bits of every message had been
 spread evenly over its time; and it added no more than the time for which it was busy.
 
+*Outages* are told apart from all that: the time in which a link on the way carried nothing is in neither figure.
+
 Not modelled: several links that hold a message up by turns. A device that comes back shakes hands anew, which is not
 seen here: that round trip is its own link's, unless a shared link was busy for as long.
 """
@@ -17,9 +19,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,6 +33,7 @@ from netmodels.network import Network
 from netmodels.tcp import Tcp
 from netmodels.topology import Topology
 from simulator.analysis.blame import Shared
+from simulator.analysis.outages import Span, between, outages, seconds
 from simulator.record import MessageRow
 
 LEAST_S: Final = 1e-9  # less is the clock's rounding
@@ -50,19 +53,39 @@ class Sharing:
         self._loads: dict[str, _Load] = {}
 
     def __call__(self, row: MessageRow) -> Shared:
-        """What a message of the run met; one that was given up counts as its device's own."""
+        """What a message of the run met; one that was given up counts as its device's own, but for outages."""
+        links = self._way(row)
+        since_s, until_s = self._moving(row, links)
+        gaps = outages(links, since_s, until_s)
         if row.outcome != "delivered":
-            return Shared(math.inf, "")
+            return Shared(math.inf, "", gaps)
         ends = _ends(row)
         if ends not in self._alone_s:
             self._alone_s[ends] = self._play(*ends)
         took_s, alone_s = row.delivered_s - row.queued_s, self._alone_s[ends][row.id]
-        if took_s - alone_s < LEAST_S:
-            return Shared(took_s, "")
-        shared = [name for name in self._topology.route(row.sender, row.receiver) if name != _own(row)]
-        busy = {name: self._load(name).share(row.queued_s, row.sent_s) for name in shared}
-        link = max(busy, key=lambda name: busy[name])
-        return Shared(max(alone_s, (1 - min(busy[link], 1.0)) * took_s), link)
+        if gaps:
+            kept = {link.name for link in links[:1] + [link for link in links if link.airtime]}
+            own_until_s = min(since_s + alone_s - _latency_s(links), until_s)
+            alone_s -= seconds((gap for gap in gaps if gap.link in kept), own_until_s)
+        moved_s = took_s - seconds(gaps)
+        if moved_s - alone_s < LEAST_S:
+            return Shared(moved_s, "", gaps)
+        busy = {link.name: self._load(link.name).share(since_s, until_s) for link in links[1:]}
+        name = max(busy, key=lambda name: busy[name])
+        return Shared(max(alone_s, moved_s - min(busy[name], 1.0) * took_s), name, gaps)
+
+    def _way(self, row: MessageRow) -> list[Link]:
+        """The links of a message's route, its device's own first."""
+        links = [self._topology.links[name] for name in self._topology.route(row.sender, row.receiver)]
+        return links if row.direction == "up" else links[::-1]
+
+    def _moving(self, row: MessageRow, links: Sequence[Link]) -> Span:
+        """From when to when a message's bits cross links, all of them at once: before the latency, or after it."""
+        shift_s = self._shift_s(links)
+        return row.queued_s + shift_s, row.sent_s + shift_s
+
+    def _shift_s(self, links: Sequence[Link]) -> float:
+        return _latency_s(links) if self._model.latency_first else 0.0
 
     @cached_property
     def _between(self) -> dict[Ends, list[MessageRow]]:
@@ -99,20 +122,34 @@ class Sharing:
         """The link of a route that only its device uses, with the latency of all of it; and an airtime cell, empty."""
         links = [self._topology.links[name] for name in self._topology.route(sender, receiver)]
         own = links[0 if way == "up" else -1]
-        latency_s = math.fsum(link.latency_s for link in links)
+        latency_s = _latency_s(links)
         alone = [Link(own.name, own.capacity, latency_s, own.loss_probability, radio_in=own.radio_in)]
         return alone + [Link(link.name, link.capacity, airtime=link.airtime) for link in links if link.airtime]
 
     @cached_property
     def _crowd(self) -> _Crowd:
-        """All messages, by the time at which they began."""
+        """All messages, by the time at which they began; one that met outages as several, of the time between them."""
+        ways = [self._way(rows[0]) for rows in self._between.values()]
         rows = [row for each in self._between.values() for row in each]
-        start_s = _column(rows, "queued_s")
-        order = np.argsort(start_s)
-        ends = np.repeat(np.arange(len(self._between)), [len(each) for each in self._between.values()])
-        return _Crowd(
-            start_s[order], _column(rows, "sent_s")[order], 8 * _column(rows, "wire_bytes")[order], ends[order]
-        )
+        ends = np.repeat(np.arange(len(ways)), [len(each) for each in self._between.values()])
+        shift_s = np.array([self._shift_s(links) for links in ways])[ends]
+        steady = np.array([all(isinstance(link.capacity, Constant) for link in links) for links in ways])[ends]
+        bits = 8 * _column(rows, "wire_bytes")
+        crowd = _Crowd(_column(rows, "queued_s") + shift_s, _column(rows, "sent_s") + shift_s, bits, ends)
+        parts = [part for place in np.flatnonzero(~steady) for part in self._parts(rows[place], ends[place])]
+        if parts:
+            kept = crowd.those(steady)
+            crowd = _Crowd(*(np.append(*both) for both in zip(kept, zip(*parts, strict=True), strict=True)))
+        return crowd.those(np.argsort(crowd.start_s))
+
+    def _parts(self, row: MessageRow, ends: int) -> Iterator[tuple[float, float, float, int]]:
+        """The time between a message's outages, and the bits of it if they were spread evenly."""
+        links = self._way(row)
+        moving = self._moving(row, links)
+        spans = between(outages(links, *moving), *moving)
+        all_s = math.fsum(end_s - start_s for start_s, end_s in spans)
+        for start_s, end_s in spans:
+            yield start_s, end_s, 8 * row.wire_bytes * (end_s - start_s) / all_s, ends
 
     def _load(self, name: str) -> _Load:
         """What crossed a shared link."""
@@ -130,22 +167,22 @@ class Sharing:
         if not links[name].airtime and isinstance(capacity, Constant):
             return crowd.bits / capacity.bps
         own = [links[_own(rows[0])].capacity if links[name].airtime else capacity for rows in self._between.values()]
-        bps = np.array([own[ends].at(at_s) for ends, at_s in zip(crowd.ends, crowd.start_s.tolist(), strict=True)])
-        busy_s = crowd.end_s - crowd.start_s
-        np.divide(crowd.bits, bps, out=busy_s, where=bps > 0)
-        return busy_s
+        bps: Floats = np.array(
+            [own[ends].at(at_s) for ends, at_s in zip(crowd.ends, crowd.start_s.tolist(), strict=True)]
+        )
+        return crowd.bits / bps
 
 
 class _Crowd(NamedTuple):
-    """Messages: from when to when, their bits on the wire, and the number of who sent to whom."""
+    """Messages: from when to when they moved, their bits on the wire, and the number of who sent to whom."""
 
     start_s: Floats
     end_s: Floats
     bits: Floats
     ends: NDArray[np.int64]
 
-    def those(self, chosen: NDArray[np.bool_]) -> _Crowd:
-        """Some of them."""
+    def those(self, chosen: NDArray[np.bool_ | np.int64]) -> _Crowd:
+        """Some of them, or all in another order."""
         return _Crowd(self.start_s[chosen], self.end_s[chosen], self.bits[chosen], self.ends[chosen])
 
 
@@ -170,7 +207,11 @@ class _Load(NamedTuple):
 
 
 def _column(rows: Sequence[MessageRow], name: str) -> Floats:
-    return np.fromiter(map(attrgetter(name), rows), float, len(rows))
+    return np.fromiter(map(itemgetter(MessageRow._fields.index(name)), rows), float, len(rows))
+
+
+def _latency_s(links: Iterable[Link]) -> float:
+    return math.fsum(link.latency_s for link in links)
 
 
 def _ends(row: MessageRow) -> Ends:

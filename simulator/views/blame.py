@@ -91,7 +91,9 @@ def _parts(found: Found, pen: Pen, devices: bool) -> Table:
 def _whose(found: Found, part: str, width: int, devices: bool) -> list[str]:
     """The shared links of a part and its devices with their shares of it, most first, in lines of some width."""
     lines = []
-    for names in (found["blame_links"].get(part, {}), found["blame_devices"].get(part, {})):
+    links, devices_of = found["blame_links"].get(part, {}), found["blame_devices"].get(part, {})
+    own = {name.rpartition(".")[0] for name in links} == {*devices_of}  # the links say all
+    for names in (links, {} if own else devices_of):
         told = list(names.items())[: None if devices else NAMED]
         shares = [f"{_short(name)} {f.percent(seconds / found['blame'][part], digits=0)}" for name, seconds in told]
         shares += [f"{len(names) - len(told)} more"] if len(told) < len(names) else []

@@ -240,8 +240,10 @@ def _draw_bars(axes: Axes, bars: Bars) -> None:
     left = [0.0] * len(bars.labels)
     for place, each in enumerate(bars.parts):
         widths = [value / unit.worth for value in each.xs]
-        colour = COLOURS[place % MOST_SERIES]
-        axes.barh(range(len(bars.labels)), widths, left=left, height=0.62, color=colour, label=each.label)
+        axes.barh(
+            range(len(bars.labels)), widths, left=left, height=0.62, label=each.label, linewidth=0, edgecolor="white",
+            color=COLOURS[place % MOST_SERIES], hatch="///" if place >= MOST_SERIES else None,
+        )  # fmt: skip
         left = [begin + width for begin, width in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(bars.labels)), bars.labels)
     axes.invert_yaxis()

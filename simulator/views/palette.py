@@ -39,6 +39,7 @@ INKS: Final[Mapping[str, Ink]] = MappingProxyType(
         "uplink": Ink("cyan", "▇", "▓", "="),
         "server": Ink("blue", "▇", "▚", "s"),
         "downlink": Ink("green", "▇", "▒", "-"),
+        "outage": Ink("red", "▁", "▁", "_"),
         "cell": Ink("red", "▇", "▣", "c"),
         "backhaul": Ink("red", "▇", "▤", "b"),
         "server link": Ink("red", "▇", "▥", "l"),

@@ -33,9 +33,20 @@ def hints(found: Found | None) -> list[RenderableType]:
     if not found:
         return []
     best = [each for each in found["effects"] if each["saves"] is not None and each["saves"] >= LEAST][:MOST]
+    dead = _outage(found)
     if not best:
-        return [Text("nothing that was tried saves 1 % of the time", LABEL)]
-    return [grid(([Text(each["what"]), _saves(each["saves"])] for each in best), "ll")]
+        return [Text("nothing that was tried saves 1 % of the time", LABEL), *dead]
+    return [grid(([Text(each["what"]), _saves(each["saves"])] for each in best), "ll"), *dead]
+
+
+def _outage(found: Found) -> list[Text]:
+    """A line on what no faster link mends, where there is any."""
+    share = found.get("outage", 0.0)
+    if share < LEAST:
+        return []
+    why = " of that time are outages: no faster link mends these, but waiting for fewer devices may"
+    keys = " (training.wait, training.over_selection)"
+    return [Text.assemble((f.percent(share), STRONG), (why + keys, LABEL))]
 
 
 def show(found: Found, console: Console) -> None:
@@ -65,6 +76,7 @@ def _all(found: Found, pen: Pen) -> RenderableType:
     lines.append(Padding(table, (0, 2)))
     refused = [each for each in found["effects"] if each["reason"]]
     lines += [Padding(Text(f"{each['what']}: {each['reason']}", LABEL), (0, 2)) for each in refused]
+    lines += [Padding(text, (1, 2, 0, 2)) for text in _outage(found)]
     note = "1 % more: by how much the time changes where the setting is 1 % larger, from 5 % more and 5 % less"
     return Group(*lines, Padding(Text(note, LABEL), (1, 2, 0, 2)))
 

@@ -4,7 +4,8 @@ Nothing is trained: the messages of the first rounds are sent once more over lin
 Whole intervals between averages are timed, so that adapters travel as often as they do in the long run. Changes are not
 independent: two that save a tenth each need not save two tenths together. With the network model `tcp` a change of next
 to nothing can move the end by a per cent or two, as it can in reality (docs/limitations.md), so small effects, and
-elasticities above all, are trusted less there.
+elasticities above all, are trusted less there. Where links carry nothing for a while, any change moves messages into
+such a time or out of it: small effects are chance there too.
 """
 
 from __future__ import annotations
@@ -50,11 +51,15 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Effects, the largest first, over the first ``rounds`` rounds, which take ``virtual_s`` as they are."""
+    """Effects, the largest first, over the first ``rounds`` rounds, which take ``virtual_s`` as they are.
+
+    ``outage`` is the share of that time for which a link carried nothing that the run waited for: no factor mends it.
+    """
 
     rounds: int
     virtual_s: float
     effects: list[Effect]
+    outage: float
     not_tried: int = 0  # changes of what is hardly on the critical path
 
     def as_json(self) -> dict[str, Any]:
@@ -121,13 +126,15 @@ def _measured(
     trial: Trial, tried: Sequence[Knob], rounds: int, progress: Progress, *, thorough: bool = False, not_tried: int = 0
 ) -> Sensitivity:
     progress("as it is")
-    now_s = _end_s(trial.run(rounds))
+    now = trial.run(rounds)
+    now_s = _end_s(now)
     effects = []
     for number, knob in enumerate(tried, 1):
         progress(f"{number} of {len(tried)}: {knob.change} {knob.name}")
         effects.append(_effect(trial, knob, rounds, now_s, thorough=thorough))
     effects.sort(key=lambda each: -math.inf if each.saves is None else each.saves, reverse=True)
-    return Sensitivity(rounds, now_s, effects, not_tried)
+    outage = now.summary["blame"]["outage"] / now_s if now_s else 0.0
+    return Sensitivity(rounds, now_s, effects, outage, not_tried)
 
 
 def _effect(trial: Trial, knob: Knob, rounds: int, now_s: float, *, thorough: bool) -> Effect:

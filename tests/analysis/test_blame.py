@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.analysis.blame import PARTS, Shared, Step, blame
+from simulator.analysis.outages import Outage
 from simulator.record import ComputeRow, MessageRow, RoundRow, WaitRow
 
 NAN = math.nan
@@ -141,6 +142,31 @@ def test_a_shared_link_has_what_it_added_to_a_message():
 def test_each_shared_link_is_of_a_part(link, part):
     found = blame([message("a", "server", 0, 5)], [], 5.0, "server", sharing=lambda _: Shared(1.0, link))
     assert found.parts == parts(uplink=1, **{part.replace(" ", "_"): 4})
+
+
+def test_outages_lie_where_they_were_and_what_moved_is_first_the_devices_own_then_the_cells():
+    # of 12 s a link was dead for 2 to 5 s and 8 to 9 s; alone it would have moved for 4 s: 0 to 2 s and 5 to 7 s
+    gaps = [Outage(2, 5, "a.up"), Outage(8, 9, "cell.lte.up")]
+    found = blame(
+        [message("a", "server", 0, 12)], [], 12.0, "server", sharing=lambda _: Shared(4.0, "cell.lte.up", gaps)
+    )
+    assert found.parts == parts(uplink=4, outage=3 + 1, cell=4)
+    assert [(step.part, step.start_s, step.end_s, step.link) for step in found.steps] == [
+        ("uplink", 0, 2, ""),
+        ("outage", 2, 5, "a.up"),
+        ("uplink", 5, 7, ""),
+        ("cell", 7, 8, "cell.lte.up"),
+        ("outage", 8, 9, "cell.lte.up"),
+        ("cell", 9, 12, "cell.lte.up"),
+    ]
+    assert found.links["outage"] == {"a.up": 3.0, "cell.lte.up": 1.0}
+    assert found.devices["outage"] == {"a": 4.0}
+
+
+def test_a_message_that_is_given_up_in_an_outage_was_held_up_by_it():
+    lost = message("a", "server", 0, NAN, sent_s=6.0, outcome="cancelled")
+    found = blame([lost], [], 6.0, "a", sharing=lambda _: Shared(math.inf, "", [Outage(2, 6, "a.up")]))
+    assert found.parts == parts(uplink=2, outage=4)
 
 
 def test_adapters_travel_up_and_down_around_the_aggregation():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +99,37 @@ def test_a_scenario_that_is_bound_by_the_server_agrees_with_the_sum_on_paper():
     assert (waited, seconds) == (outcome.summary["slowest"][0]["device"], pytest.approx(2 * BATCH_S))
 
 
+TUNNEL = """t_s,up_mbps,down_mbps
+0,1,1000
+0.125,0,0
+64.125,1,1000
+1000,1,1000
+"""
+
+
+@pytest.mark.parametrize("model", ["pure", "tcp", "tcp-fast"])
+def test_an_outage_in_the_middle_of_an_upload_agrees_with_the_sum_on_paper(tmp_path, model):
+    """One device of 1 Mbit/s begins its first upload after some ms; from 0.125 s to 64.125 s its link is dead."""
+    (tmp_path / "line.csv").write_text(TUNNEL)
+    access = f"{{trace: {tmp_path / 'line.csv'}, latency: 0 s, offset: 0 s}}"
+    outcome = run(
+        f"network.model={model}", f"network.access.own={access}", "training.rounds=2", "training.aggregate_every=2",
+        COUNT="1", UP="1 Mbit/s", CELL_UP="1 Gbit/s",
+    )  # fmt: skip
+    up_bytes, down_bytes, adapter_bytes = frames(outcome)
+    assert FORWARD_S < 0.125 < FORWARD_S + 8 * up_bytes / 1e6  # it is on its way when the link goes dead
+    blamed, (device,) = outcome.summary["blame"], outcome.summary["blame_devices"]["outage"]
+    assert blamed["outage"] == pytest.approx(64.0, rel=1e-12)
+    assert outcome.summary["blame_links"]["outage"] == {f"{device}.up": blamed["outage"]}
+    assert math.fsum(blamed.values()) == pytest.approx(outcome.summary["virtual_s"], rel=1e-12)
+    if model == "pure":
+        assert blamed["uplink"] == pytest.approx(8 * (2 * up_bytes + adapter_bytes) / 1e6, rel=1e-9)
+        assert blamed["downlink"] == pytest.approx(8 * (2 * down_bytes + adapter_bytes) / 1e9, rel=1e-9)
+        computed_s = 2 * (FORWARD_S + BACKWARD_S) + 2 * BATCH_S + blamed["aggregation"]
+        moved_s = blamed["uplink"] + blamed["downlink"]
+        assert outcome.summary["virtual_s"] == pytest.approx(computed_s + moved_s + 64.0, rel=1e-9)
+
+
 # --- laws
 
 
@@ -119,6 +151,7 @@ def test_the_parts_sum_to_the_virtual_time_under_every_algorithm(scenarios, name
     check(world.run(load(scenarios / f"{name}.yaml", overrides), timing_only=True))
 
 
+LINE = Path(__file__).parents[2] / "scenarios" / "commuter_line.csv"  # with two tunnels
 RATES = st.sampled_from(["0.3 Mbit/s", "2 Mbit/s", "40 Mbit/s"])
 
 
@@ -132,7 +165,7 @@ RATES = st.sampled_from(["0.3 Mbit/s", "2 Mbit/s", "40 Mbit/s"])
         st.sampled_from(
             ["server.speed=0.001", "server.count=2", "network.access.b.class=lte-driving", "training.participants=2",
              "network.backhaul={capacity: 1 Mbit/s}", "network.cells.c={airtime: equal-times}", "devices.0.jitter=0.5",
-             "network.access.a.loss=0.02"]
+             "network.access.a.loss=0.02", f"network.access.a={{trace: {LINE}, latency: 20 ms}}"]
         )
     ),
 )  # fmt: skip

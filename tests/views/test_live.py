@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from simulator.analysis.blame import PARTS
 from simulator.record import Record
 from simulator.views.choose import choose_view
 from simulator.views.live import LiveView
@@ -186,3 +187,8 @@ def test_bars_can_be_told_apart_without_colours():
     parts = [("compute", 1), ("uplink", 1), ("downlink", 1), ("waiting", 1)]
     assert Pen(colours=False).bar(parts, 8).plain == "██▓▓▒▒··"
     assert Pen(ascii_only=True).bar(parts, 8).plain == "##==--.."
+
+
+def test_every_part_of_the_critical_path_has_a_glyph_of_its_own_without_colours():
+    for pen in (Pen(colours=False), Pen(ascii_only=True)):
+        assert len({pen.glyph(part) for part in PARTS}) == len(PARTS)

@@ -99,6 +99,24 @@ def test_links_of_a_class_are_changed_by_their_factors():
     assert effects["doubling the uplink of lte"].settings == ["network.access.lte.up=40 Mbit/s"]
 
 
+def test_what_no_faster_link_mends_is_said(tmp_path, capsys):
+    """The commuters wait in tunnels: what is said to be an outage is that of the rounds that were timed."""
+    overrides = ["training.rounds=2", "training.aggregate_every=2"]
+    summary = session.run(SCENARIOS / "commuters.yaml", overrides, out=tmp_path / "run", timing_only=True)
+    share = summary["blame"]["outage"] / summary["virtual_s"]
+    assert summary["sensitivity"]["outage"] == pytest.approx(share, rel=1e-9)
+    assert share > 0.5
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{100 * share:.1f} % of that time are outages: no faster link mends these" in text
+
+
+def test_where_links_always_carry_something_no_outage_is_mentioned(two):
+    assert two[0].outage == 0.0
+    out = io.StringIO()
+    view.show(two[0].as_json(), Console(file=out, width=80))
+    assert "outage" not in out.getvalue()
+
+
 OFFLINE = [path for path in sorted(SCENARIOS.glob("*.yaml")) if path.stem != "gpt2_e2e"]  # which needs a data set
 
 
