@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -129,21 +129,36 @@ def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int
         heads = [short(name, columns) for name in columns] + _heads(numbers, variants=bool(shown.variants))
         cells = [_cells(row, columns, numbers, variants=bool(shown.variants)) for row in rows]
         wide = [max(map(cell_len, "\n".join(each).splitlines())) for each in zip(heads, *cells, strict=True)]
-        if not may_go or sum(wide) + 3 * len(wide) <= width:
+        fits = sum(wide) + 3 * len(wide) <= width
+        if not may_go or fits:
             break
         spared.append(may_go.pop(0))
         numbers.remove(spared[-1])
     table = Table(
         box=box.SIMPLE_HEAD, title_justify="left", header_style=LABEL, pad_edge=False, title=f"{shown.name}{shown.note}"
     )
-    for place, head in enumerate(heads):
+    widths = wide if fits else _narrowed(len(columns), cells, wide, width)
+    for place, (head, least) in enumerate(zip(heads, widths, strict=True)):
         named = place < len(columns)
         style = STRONG if named else LABEL if head == "numbers" else None
-        table.add_column(head, style=style, justify="left" if named or head == "numbers" else "right", no_wrap=True)
+        side: JustifyMethod = "left" if named or head == "numbers" else "right"
+        table.add_column(head, style=style, justify=side, no_wrap=fits or not named, overflow="fold", width=least)
     for row, texts in zip(rows, cells, strict=True):
         style = ACCENT if all(row.get(name) == shown.best.get(name) for name in columns) else None
         table.add_row(*texts, style=style)
     return table, spared
+
+
+def _narrowed(named: int, cells: Sequence[Sequence[str]], wide: Sequence[int], width: int) -> list[int]:
+    """Widths at which what was varied, the first columns, is broken between words rather than cut: it tells rows apart.
+
+    What is left over goes to the narrowest of them, letter by letter.
+    """
+    words = ([word for texts in cells for word in texts[place].split()] for place in range(named))
+    found = [*(max(map(cell_len, each), default=1) for each in words), *wide[named:]]
+    for _ in range(width - sum(found) - 3 * len(found)):
+        found[min((place for place in range(named) if found[place] < wide[place]), key=found.__getitem__)] += 1
+    return found
 
 
 def _heads(numbers: Sequence[str], *, variants: bool) -> list[str]:

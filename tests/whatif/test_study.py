@@ -224,6 +224,20 @@ def test_what_a_narrow_table_leaves_out_is_said_and_perplexity_never_goes_before
     assert len(told) > 2, "or this test shows nothing"
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_however_much_is_varied_every_value_can_be_read_in_the_table(width):
+    values = {"variant": "as it is", "draw": "17", "network.cells.lte.capacity": "111.3 Mbit/s", "model.split": "3",
+              "devices.1.profile": "phone-low", "network.access.lte.up": "20 Mbit/s"}  # fmt: skip
+    row = {**values, "virtual_s": 1234.5, "bytes": 1e9, "way": "timing-only", "status": "done", "reason": None}
+    out = io.StringIO()
+    show(Console(file=out, width=width), Shown("s", list(values), [row], [], "virtual_s", row, "studies/s"))
+    table = out.getvalue().partition("also ")[0]
+    cells = table.rpartition("───")[2].split()
+    assert sorted(cells) == sorted(" ".join([*values.values(), "timing-only", "20 min 34 s"]).split())  # no word is cut
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= width
+
+
 def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, tmp_path):
     vary = ("--vary", "training.batch=1,4000", "--set", "training.rounds=1")
     code, out, _ = study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "o"))
