@@ -1,12 +1,14 @@
 # make run    set up if needed, then 100 phones train a split GPT-2
 # make test   set up if needed, then lint, types and tests
 # make setup  the set-up alone: .venv with the pinned versions of what a run needs
-# make fast   compile the network's inner loop to C, in place: a run without training takes half as long (needs a C
-#             compiler; whoever changes netmodels/ does it again, and `make slow-network` undoes it)
+# make fast   compile the network's inner loop to C once more, in place: set-up does it where there is a C compiler, and
+#             every target here does it again when netmodels/ has been edited; `make slow-network` undoes it
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/python netmodels/compile.py --quiet build_ext --inplace --force
 
 .PHONY: run test setup lint types slow fast slow-network clean
 
@@ -26,26 +28,38 @@ types: $(VENV)/.whole
 slow: $(VENV)/.whole
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
-fast: $(VENV)/.whole
-	$(BIN)/python netmodels/compile.py --quiet build_ext --inplace
+fast: $(VENV)/.tools
+	$(COMPILE)
+	touch $(VENV)/.network
 
 slow-network:
 	rm -rf build netmodels/*.so netmodels__mypyc*.so
 
-setup: $(VENV)/.ready
+# the network is compiled while pip unpacks torch
+setup:
+	@$(MAKE) --jobs=2 --silent --no-print-directory $(VENV)/.ready $(VENV)/.network
 
 # the tools of development, and what is optional, for the tests of it: the datasets library and the text metrics
-$(VENV)/.whole: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,datasets,metrics]"
+$(VENV)/.whole: $(VENV)/.ready | $(VENV)/.network
+	$(PIP) -c constraints.txt -e ".[dev,datasets,metrics]"
 	touch $@
 
 # torch comes first and alone: its CPU build where the index has one for this version
-$(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Splitwire needs Python 3.11 or newer, this is ' + sys.version)"
+$(VENV)/.ready: $(VENV)/.tools
 	@echo "setting up $(VENV): a minute or two, 1.5 GB with torch's CPU build"
+	$(PIP) torch==2.13.0
+	$(PIP) -c constraints.txt -e .
+	touch $@
+
+# where that fails, for want of a C compiler, the network runs from its sources, a third as fast
+$(VENV)/.network: $(VENV)/.tools $(wildcard netmodels/*.py)
+	@$(COMPILE) >$(VENV)/network.log 2>&1 || echo "the network is not compiled, see $(VENV)/network.log: it runs from its sources"
+	touch $@
+
+$(VENV)/.tools: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Splitwire needs Python 3.11 or newer, this is ' + sys.version)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) -c constraints.txt mypy setuptools
 	touch $@
 
 clean: slow-network

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import netmodels
 from netmodels import network
 
 ROOT = Path(__file__).parents[1]
@@ -48,9 +51,23 @@ def test_the_compiled_network_gives_the_traces_of_its_sources(tmp_path):
     assert interpreted.count("\n") == 6
 
 
-def test_what_is_compiled_here_is_no_older_than_its_source():
-    if network.__file__.endswith(".py"):
-        pytest.skip("nothing is compiled here")
-    for file in (ROOT / "netmodels").glob("*.so"):
-        source = ROOT / "netmodels" / f"{file.name.partition('.')[0]}.py"
-        assert file.stat().st_mtime >= source.stat().st_mtime, f"{source} has changed: make fast, or make slow-network"
+def test_once_a_source_has_been_edited_all_of_the_network_runs_from_its_sources(tmp_path):
+    """The compiled files here are empty: to load one would fail."""
+    shutil.copytree(ROOT / "netmodels", tmp_path / "netmodels", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    ending = importlib.machinery.EXTENSION_SUFFIXES[0]
+    for name in ("rates", "sharing"):
+        (tmp_path / "netmodels" / f"{name}{ending}").touch()
+
+    def names():
+        command = [sys.executable, "-c", "import netmodels, netmodels.flows; print(netmodels.COMPILED)"]
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    assert "ImportError" in names().stderr, "they are younger than their sources, so they are taken"
+    edited = tmp_path / "netmodels" / "sharing.py"
+    later_s = (tmp_path / "netmodels" / f"sharing{ending}").stat().st_mtime + 1
+    os.utime(edited, (later_s, later_s))
+    assert names().stdout == "False\n"
+
+
+def test_where_nothing_is_compiled_the_sources_run():
+    assert netmodels.COMPILED is network.__file__.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
