@@ -36,7 +36,7 @@ def parents(links: Collection[LinkState], flows: Sequence[FlowState]) -> dict[Li
     """For each link the next one outwards, outer ones first; None if the flows on the links do not form a tree."""
     rank = {link: (-len(link.flows), index) for index, link in enumerate(links)}
     found: dict[LinkState, LinkState | None] = {}
-    for line in dict.fromkeys(flow.links for flow in flows):  # most flows have theirs in common
+    for line in dict.fromkeys([flow.links for flow in flows]):  # most flows have theirs in common
         outer = None
         for link in sorted((link for link in line if link in rank), key=rank.__getitem__):
             if found.setdefault(link, outer) is not outer:
@@ -96,7 +96,7 @@ class Forest:
 
     def uproot(self, now_s: float, pools: Iterable[Pool]) -> list[FlowState]:
         """Make single flows of all flows of the trees that the pools belong to; return them."""
-        trees = list(dict.fromkeys(pool.root() for pool in pools))
+        trees = list(dict.fromkeys([pool.root() for pool in pools]))
         flows = [flow for root in trees for flow in root.link.flows if flow.pool is not None]
         for flow in flows:
             self._levels.remove(now_s, flow)
