@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from operator import attrgetter
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from netmodels.topology import SERVER
 from simulator.record import ComputeRow, MessageRow, RoundRow
@@ -50,6 +50,11 @@ class Opening(NamedTuple):
     slowest: str
 
 
+def field(kind: type[Row], name: str) -> Callable[[Row], Any]:
+    """What reads a field of rows of one sort: by its place, which takes less time than by its name."""
+    return itemgetter(kind._fields.index(name))
+
+
 class Lane:
     """One sort of rows by actor, ordered by their end; rows of one end stay in the order in which they were recorded.
 
@@ -57,12 +62,12 @@ class Lane:
     has used is never looked at again: that row's place is where the next search ends.
     """
 
-    def __init__(self, rows: Iterable[Row], actor: str, ended_s: str) -> None:
-        """Take the rows and the names of the two fields to order them by."""
-        self._ended_s = attrgetter(ended_s)
+    def __init__(self, rows: Iterable[Row], kind: type[Row], actor: str, ended_s: str) -> None:
+        """Take the rows, their sort, and the names of the two fields to order them by."""
+        self._ended_s = field(kind, ended_s)
         self._rows: dict[str, list[Row]] = defaultdict(list)
         self._unused: dict[str, int] = {}
-        actor_of = attrgetter(actor)
+        actor_of = field(kind, actor)
         for row in rows:
             self._rows[actor_of(row)].append(row)
 
@@ -102,14 +107,14 @@ class History:
         """Sort the rows to their actors."""
         self._messages = list(messages)
         delivered = (row for row in self._messages if row.outcome == "delivered")
-        self._computed = Lane(computes, "actor", "end_s")
-        self._received = Lane(delivered, "receiver", "delivered_s")
+        self._computed = Lane(computes, ComputeRow, "actor", "end_s")
+        self._received = Lane(delivered, MessageRow, "receiver", "delivered_s")
         ended = [row for row in rounds if row.round > 0]
         self._openings = [Opening(row.end_s, row.round, row.slowest) for row in ended]
 
     @cached_property
     def _sent(self) -> Lane:
-        return Lane(self._messages, "sender", "sent_s")  # seldom asked for
+        return Lane(self._messages, MessageRow, "sender", "sent_s")  # seldom asked for
 
     def cause(self, actor: str, now_s: float, then: Then) -> Found | None:
         """What the actor was waiting for at an instant; see the top of this file."""
@@ -128,7 +133,7 @@ class History:
         None where nobody got one, or had sent anything before.
         """
         if not device:
-            place = bisect_left(self._replies, row.end_s - SAME_S, key=attrgetter("queued_s"))
+            place = bisect_left(self._replies, row.end_s - SAME_S, key=field(MessageRow, "queued_s"))
             if place < len(self._replies) and self._replies[place].queued_s <= row.end_s + SAME_S:
                 device = self._replies[place].receiver
         came_s = self._arrivals_s.get(device, [])
@@ -138,7 +143,7 @@ class History:
     @cached_property
     def _replies(self) -> list[MessageRow]:
         """What the server sent, by the time at which it did."""
-        return sorted((row for row in self._messages if row.sender == SERVER), key=attrgetter("queued_s"))
+        return sorted((row for row in self._messages if row.sender == SERVER), key=field(MessageRow, "queued_s"))
 
     @cached_property
     def _arrivals_s(self) -> dict[str, list[float]]:

@@ -2,9 +2,8 @@
 
 *Alone* is what the transfer would have taken had its device been alone: over its own link, with the latency of the
 whole way, under the same transport model, begun when it really began, on a connection that has carried before what it
-really did. `netmodels` plays a device's transfers once more for that. What the transfer took beyond it is the doing of
-shared links: their capacity, and who else was on them. (A cell that is shared by airtime is there, and empty: alone in
-it a phone has its own rate.)
+really did (see `alone`). What the transfer took beyond it is the doing of shared links: their capacity, and who else
+was on them. (A cell that is shared by airtime is there, and empty: alone in it a phone has its own rate.)
 
 *Which link*: of the shared ones on the way that which was busiest meanwhile, as if the bits of every message had been
 spread evenly over its time; and it added no more than the time for which it was busy.
@@ -19,9 +18,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,10 +27,11 @@ from numpy.typing import NDArray
 
 from netmodels.capacity import Constant
 from netmodels.link import Link
-from netmodels.network import Network
 from netmodels.tcp import Tcp
 from netmodels.topology import Topology
+from simulator.analysis.alone import Alone
 from simulator.analysis.blame import Shared
+from simulator.analysis.history import field
 from simulator.analysis.outages import Span, between, outages, seconds
 from simulator.record import MessageRow
 
@@ -45,11 +44,11 @@ Floats = NDArray[np.float64]
 class Sharing:
     """Tells of a message what its way would have taken alone, and what held it up."""
 
-    def __init__(self, topology: Topology, model: Tcp, messages: Iterable[MessageRow]) -> None:
+    def __init__(self, topology: Topology, model: Tcp, messages: Sequence[MessageRow]) -> None:
         """Take the links, the transport model, and every message of a run. Only devices asked for are played again."""
         self._topology, self._model = topology, model
-        self._messages = [row for row in messages if row.outcome == "delivered"]
-        self._alone_s: dict[Ends, Mapping[Hashable, float]] = {}
+        self._messages = messages
+        self._alone: dict[Ends, Alone] = {}
         self._loads: dict[str, _Load] = {}
 
     def __call__(self, row: MessageRow) -> Shared:
@@ -59,10 +58,7 @@ class Sharing:
         gaps = outages(links, since_s, until_s)
         if row.outcome != "delivered":
             return Shared(math.inf, "", gaps)
-        ends = _ends(row)
-        if ends not in self._alone_s:
-            self._alone_s[ends] = self._play(*ends)
-        took_s, alone_s = row.delivered_s - row.queued_s, self._alone_s[ends][row.id]
+        took_s, alone_s = row.delivered_s - row.queued_s, self._alone_s(row)
         if gaps:
             kept = {link.name for link in links[:1] + [link for link in links if link.airtime]}
             own_until_s = min(since_s + alone_s - _latency_s(links), until_s)
@@ -73,6 +69,14 @@ class Sharing:
         busy = {link.name: self._load(link.name).share(since_s, until_s) for link in links[1:]}
         name = max(busy, key=lambda name: busy[name])
         return Shared(max(alone_s, moved_s - min(busy[name], 1.0) * took_s), name, gaps)
+
+    def _alone_s(self, row: MessageRow) -> float:
+        """Seconds that it would have taken, had there been no other devices."""
+        ends = _ends(row)
+        if ends not in self._alone:
+            both_ways = [*self._between.get(ends, ()), *self._between.get(ends[::-1], ())]
+            self._alone[ends] = Alone(self._topology, self._model, *ends, both_ways)
+        return self._alone[ends].took_s(row)
 
     def _way(self, row: MessageRow) -> list[Link]:
         """The links of a message's route, its device's own first."""
@@ -89,42 +93,12 @@ class Sharing:
 
     @cached_property
     def _between(self) -> dict[Ends, list[MessageRow]]:
-        """The messages of every sender to every receiver."""
+        """What was delivered from every sender to every receiver."""
         rows: dict[Ends, list[MessageRow]] = defaultdict(list)
         for row in self._messages:
-            rows[row.sender, row.receiver].append(row)
+            if row.outcome == "delivered":
+                rows[row.sender, row.receiver].append(row)
         return rows
-
-    def _play(self, device: str, far_end: str) -> dict[Hashable, float]:
-        """Seconds of every message between two ends, by its id, had there been no others."""
-        up, down = self._private(device, far_end, "up"), self._private(far_end, device, "down")
-        network = Network({link.name: link for link in (*up, *down)}, self._model)
-        ups, downs = (tuple(link.name for link in links) for links in (up, down))
-        queued_s: dict[Hashable, float] = {}
-        alone_s: dict[Hashable, float] = {}
-
-        def play_until(when_s: float) -> None:
-            for done in network.advance(when_s):
-                alone_s[done.flow_id] = done.delivered_s - queued_s[done.flow_id]
-
-        both_ways = [*self._between.get((device, far_end), ()), *self._between.get((far_end, device), ())]
-        for row in sorted(both_ways, key=attrgetter("queued_s")):
-            play_until(row.queued_s)
-            queued_s[row.id] = row.queued_s
-            route, back = (ups, downs) if row.direction == "up" else (downs, ups)
-            connection = (row.sender, row.receiver)
-            network.start(row.queued_s, row.id, row.size_bytes, route, connection=connection, ack_route=back)
-        while (next_s := network.next_event_s()) < math.inf:
-            play_until(next_s)
-        return alone_s
-
-    def _private(self, sender: str, receiver: str, way: str) -> list[Link]:
-        """The link of a route that only its device uses, with the latency of all of it; and an airtime cell, empty."""
-        links = [self._topology.links[name] for name in self._topology.route(sender, receiver)]
-        own = links[0 if way == "up" else -1]
-        latency_s = _latency_s(links)
-        alone = [Link(own.name, own.capacity, latency_s, own.loss_probability, radio_in=own.radio_in)]
-        return alone + [Link(link.name, link.capacity, airtime=link.airtime) for link in links if link.airtime]
 
     @cached_property
     def _crowd(self) -> _Crowd:
@@ -207,7 +181,7 @@ class _Load(NamedTuple):
 
 
 def _column(rows: Sequence[MessageRow], name: str) -> Floats:
-    return np.fromiter(map(itemgetter(MessageRow._fields.index(name)), rows), float, len(rows))
+    return np.fromiter(map(field(MessageRow, name), rows), float, len(rows))
 
 
 def _latency_s(links: Iterable[Link]) -> float:
