@@ -320,16 +320,16 @@ class Attendance:
             return
         self._set_deadline(number, math.inf)
         roll.passed = True
-        may_send = [name for name, member in self._members.items() if self._may_send(member, number)]
-        for name in [name for name in may_send if name not in sent]:
+        silent = [member for name, member in self._members.items() if name not in sent]
+        for name in [member.device.name for member in silent if self._may_send(member, number)]:
             self._drop(name, late=True)
 
     def _is_next_barrier(self, number: int) -> bool:
         """True for the open round, and for one behind it if nothing has been sent in the rounds between."""
-        if number <= self._open:
-            return number == self._open
-        before = (self._rolls[each] for each in range(self._open, number) if each in self._rolls)
-        return all(roll.barrier is None for roll in before)
+        for before in range(self._open, number):
+            if before in self._rolls and self._rolls[before].barrier is not None:
+                return False
+        return number >= self._open
 
     def _may_send(self, member: _Member, number: int) -> bool:
         """True for who is in the middle of that round or of an earlier one."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache, partial
 
 from simulator import pace
 from simulator.extension import select_of
 from simulator.fleet import Fleet
-from simulator.policies import Patience, first, sooner, to_draw, until
+from simulator.policies import Patience, everybody, first, sooner, to_draw, until
 from simulator.presence import Preference
 from simulator.scenario import Scenario, written_at
 from simulator.scenario.code import is_file
@@ -24,7 +23,7 @@ def drawn(scenario: Scenario) -> int | None:
 def patience(scenario: Scenario) -> Patience:
     """Whom a round waits for."""
     training = scenario.training
-    rule = until(math.inf if training.deadline is None else training.deadline)
+    rule = everybody if training.deadline is None else until(training.deadline)
     count = training.participants if training.over_selection else training.first
     return rule if count is None else sooner(first(count), rule)
 

@@ -85,7 +85,8 @@ class Presence:
 
     def leaves_s(self, index: int, round: int, now_s: float) -> float:
         """When a device that begins a round now would leave: it is no longer available, or drops out."""
-        when_s = leaves_s(self._habits.availability(index), now_s, horizon_s=self._horizon_s)
+        availability = self._habits.availability(index)
+        when_s = math.inf if availability is ALWAYS else leaves_s(availability, now_s, horizon_s=self._horizon_s)
         per_hour = self._habits.dropouts_per_hour(index)
         if not per_hour:
             return when_s
