@@ -132,6 +132,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heappush(self._queue, (when if when > now_s else now_s, NORMAL, next(self.env._eid), timer))
         return timer
 
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run *callback* in *delay* seconds; see `call_at`."""
+        return self.call_at(self.env._now + delay, callback, *args, context=context)
+
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:

@@ -86,6 +86,7 @@ class SimulatedTransport:
     def __init__(self, network: Network, topology: Topology, record: Record) -> None:
         """Take the network, the routes between its ends, and where to note messages."""
         self._network, self._topology, self._record = network, topology, record
+        self.next_event_s = network.next_event_s  # it is the loop's `Source`
         self._mailboxes: defaultdict[str, dict[Kind, Mailbox[Message]]] = defaultdict(dict)
         self._to_notify: list[tuple[str, Kind]] = []  # mailboxes of the infrastructure, in the order they were made
         self._leaving: dict[Hashable, _Leaving] = {}
@@ -184,10 +185,6 @@ class SimulatedTransport:
         number = self._times_gone[sender] + self._times_gone[receiver]
         return ((sender, number), (receiver, number)) if number else (sender, receiver)
 
-    def next_event_s(self) -> float:
-        """When something happens in the network next (see `simulator.clock.Source`)."""
-        return self._network.next_event_s()
-
     def play(self, until_s: float) -> float:
         """Play the network on until somebody's last bit has left: he goes on, and the message arrives later."""
         loop = self._loop or running_loop()
@@ -200,7 +197,7 @@ class SimulatedTransport:
         return self._network.now_s
 
     def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
-        if self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
+        if self._times_gone and self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
             self._note(leaving, completion.sent_s, float("nan"), "cancelled")
             return
         self._note(leaving, completion.sent_s, completion.delivered_s, "delivered")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from netmodels import COMPILED
 from simulator import world
 from simulator.numerics import Numerics, TimingOnly
 from simulator.numerics.tape import Recording, Replay, Tape
@@ -44,6 +45,7 @@ def main() -> None:
     result = {
         "phones": before.fleet_size,
         "rounds": options.rounds,
+        "network_compiled": COMPILED,
         "tape_bytes": len(data),
         "retime_s": least(lambda: retime_scenario(after, tape)),
         "timing_only_s": least(lambda: world.run(after, timing_only=True)),

@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from netmodels import COMPILED
 from simulator import world
 from simulator.run_folder import RunFolder
 from simulator.scenario import Scenario, dump, load
@@ -52,6 +53,7 @@ def main() -> None:
             {
                 "points": len(result["cells"]),
                 "jobs": options.jobs,
+                "network_compiled": COMPILED,
                 "wall_s": round(wall_s, 2),
                 "cell_cpu_s": round(cell_s, 3),
                 "own_cpu_s": round(own_s, 2),
