@@ -24,7 +24,7 @@ async def device(me, job, first):
     for round in job.attendance.rounds(me, first):
         ticket = job.numerics.forward(me.index, round)
         await me.compute("client forward", round, me.costs_of(ticket).client_forward)  # a1
-        await me.send(job.server.name, "activations", round, me.costs_of(ticket).activation_bytes, ticket)  # a2
+        me.post(job.server.name, "activations", round, me.costs_of(ticket).activation_bytes, ticket)  # a2
         await me.receive("control")  # a4
 
 

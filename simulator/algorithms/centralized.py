@@ -26,7 +26,7 @@ async def device(me: Device, job: Job, first: int) -> None:
     for round in job.attendance.rounds(me, first):
         assert isinstance(me.costs, ServerWorkload)
         size_bytes = me.costs.data_bytes(job.samples[me.index])
-        await me.send(job.server.name, "data", round, size_bytes, me.index)  # d1
+        me.post(job.server.name, "data", round, size_bytes, me.index)  # d1
         await me.receive("control")
 
 

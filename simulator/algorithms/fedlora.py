@@ -39,7 +39,7 @@ async def device(me: Device, job: Job, first: int) -> None:
         await me.compute("client backward", round, step.client_backward)
         learn(job, ticket)  # a1
         if job.rounds.schedule.aggregates_after(round):
-            await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
+            me.post(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
             await me.receive("adapter")  # b3
 
 

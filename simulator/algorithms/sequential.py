@@ -39,11 +39,11 @@ async def device(me: Device, job: Job, first: int) -> None:
         ticket = job.numerics.forward(me.index, round)
         step = me.costs_of(ticket)
         await me.compute("client forward", round, step.client_forward)  # a1
-        await me.send(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
+        me.post(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
         await me.receive("gradients")  # a4
         await me.compute("client backward", round, step.client_backward)  # a5
         job.numerics.backward(ticket)
-        await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes)  # c2
+        me.post(job.aggregator.name, "adapter", round, me.costs.adapter_bytes)  # c2
         await me.receive("control")
 
 

@@ -60,7 +60,7 @@ def learn(job: Job, ticket: Ticket) -> None:
 async def catch_up(me: Device, job: Job, first: int) -> None:
     """b3 for one who comes late, or comes back: it begins with the adapters as they were averaged last."""
     if job.attendance.missed_an_average(me):
-        await job.aggregator.send(me.name, "adapter", first, me.costs.adapter_bytes)
+        job.aggregator.post(me.name, "adapter", first, me.costs.adapter_bytes)
         await me.receive("adapter")
 
 
@@ -71,12 +71,12 @@ async def device(me: Device, job: Job, first: int, update: Callable[[Job, Ticket
         ticket = job.numerics.forward(me.index, round)
         step = me.costs_of(ticket)
         await me.compute("client forward", round, step.client_forward)  # a1
-        await me.send(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
+        me.post(job.server.name, "activations", round, step.activation_bytes, ticket)  # a2
         await me.receive("gradients")  # a4
         await me.compute("client backward", round, step.client_backward)  # a5
         update(job, ticket)
         if job.rounds.schedule.aggregates_after(round):
-            await me.send(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
+            me.post(job.aggregator.name, "adapter", round, me.costs.adapter_bytes, me.index)  # b1
             await me.receive("adapter")  # b3
 
 
