@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -141,8 +142,10 @@ class Record:
     waits: list[WaitRow] = field(default_factory=list)
     bytes_by_kind: Counter[str] = field(default_factory=Counter)
     bytes_of_round: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # up, down
-    _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
-    _unhashed: list[str] = field(default_factory=list)
+    _words: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _numbers: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _new_words: list[str] = field(default_factory=list)
+    _new_numbers: list[float] = field(default_factory=list)
 
     def message(self, row: MessageRow) -> None:
         """Note a message; bytes are counted when delivered."""
@@ -153,8 +156,8 @@ class Record:
         if outcome == "delivered":
             self.bytes_by_kind[kind] += size_bytes
             self.bytes_of_round[round][way == "down"] += size_bytes
-        times = _three(queued_s, sent_s, delivered_s)
-        self._note(f"m|{round}|{kind}|{sender}|{receiver}|{way}|{size_bytes}|{wire_bytes}|{times}|{outcome}")
+        words = f"m|{round}|{kind}|{sender}|{receiver}|{way}|{size_bytes}|{wire_bytes}|{outcome}"
+        self._note(words, (queued_s, sent_s, delivered_s))
         for observer in self.observers:
             observer.on_message(row)
 
@@ -164,7 +167,7 @@ class Record:
             row = _row(ComputeRow, (*row[:-1], self.meter.compute(row)))
         self.computes.append(row)
         actor, round, what, flops, start_s, end_s, _ = row
-        self._note(f"c|{actor}|{round}|{what}|{_three(flops, start_s, end_s)}")
+        self._note(f"c|{actor}|{round}|{what}", (flops, start_s, end_s))
         for observer in self.observers:
             observer.on_compute(row)
 
@@ -172,14 +175,14 @@ class Record:
         """Note a finished round. Its losses stay out of the trace hash."""
         priced = row._replace(energy_j=self.meter.round(row)) if self.meter else row
         self.rounds.append(priced)
-        self._note(f"r|{row.round}|{_bits(row.start_s)}|{_bits(row.end_s)}|{row.participants}|{row.dropped}")
+        self._note(f"r|{row.round}|{row.participants}|{row.dropped}", (row.start_s, row.end_s))
         for observer in self.observers:
             observer.on_round(priced)
 
     def wait(self, row: WaitRow) -> None:
         """Note that a round waits for somebody to be available; told when it begins to wait."""
         self.waits.append(row)
-        self._note(f"w|{row.round}|{_bits(row.start_s)}|{_bits(row.end_s)}")
+        self._note(f"w|{row.round}", (row.start_s, row.end_s))
         for observer in self.observers:
             observer.on_wait(row)
 
@@ -202,26 +205,17 @@ class Record:
     def trace_hash(self) -> str:
         """SHA-256 over everything noted so far, in order; floats enter with all their bits."""
         self._hash()
-        return self._digest.hexdigest()
+        return hashlib.sha256(self._words.digest() + self._numbers.digest()).hexdigest()
 
-    def _note(self, text: str) -> None:
-        self._unhashed.append(text)
-        if len(self._unhashed) == _HASHED_AT_ONCE:
+    def _note(self, words: str, numbers: tuple[float, ...]) -> None:
+        """What a row says goes into the trace hash: the first of its words tells how many numbers it has."""
+        self._new_words.append(words)
+        self._new_numbers += numbers
+        if len(self._new_words) == _HASHED_AT_ONCE:
             self._hash()
 
     def _hash(self) -> None:
-        self._digest.update("\n".join((*self._unhashed, "")).encode())
-        self._unhashed.clear()
-
-
-def _bits(value: float) -> str:
-    """A float with all its bits; whatever else stands in its place as it is written."""
-    return value.hex() if isinstance(value, float) else str(value)
-
-
-def _three(first: float, second: float, third: float) -> str:
-    """The bits of three numbers; nearly always they are floats."""
-    try:
-        return f"{first.hex()}|{second.hex()}|{third.hex()}"
-    except AttributeError:
-        return "|".join(map(_bits, (first, second, third)))
+        self._words.update("\n".join((*self._new_words, "")).encode())
+        self._numbers.update(struct.pack(f"<{len(self._new_numbers)}d", *self._new_numbers))
+        self._new_words.clear()
+        self._new_numbers.clear()
