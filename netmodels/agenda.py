@@ -59,3 +59,16 @@ class Agenda(Generic[Owner]):
             del self._entries[date_s]
             if len(entries) > 1:
                 entries.reverse()
+
+
+def common_date(when_s: float, step_s: float) -> float:
+    """The first date from `when_s` on that others with steps about as long take too, so that all are seen to at once.
+
+    Dates lie on a grid: multiples of a power of two of seconds, at most half of `step_s` and more than a quarter.
+    """
+    grid_s = 1.0
+    while grid_s > step_s / 2:
+        grid_s /= 2
+    while grid_s <= step_s / 4:
+        grid_s *= 2
+    return math.ceil(when_s / grid_s) * grid_s

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 HOT: Final = (
-    "agenda", "airtime", "cubic", "flows", "forest", "levels", "network", "pools", "queues", "rates", "routes",
+    "agenda", "airtime", "cubic", "dates", "flows", "forest", "levels", "network", "pools", "queues", "rates", "routes",
     "sharing", "tcp", "tickets", "transfer",
 )  # fmt: skip
 

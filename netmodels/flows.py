@@ -141,7 +141,7 @@ class Flows:
         """When the next flow ends or the next link in use changes its capacity; infinity if neither ever happens."""
         next_s = self._next_s
         if next_s is None:
-            self._rates.settle(self._now_s, len(self._flows))
+            self._rates.settle(self._now_s)
             changes = self._changes
             while changes and not changes[0][2].flows:
                 heappop(changes)[2].watched = False
@@ -178,7 +178,7 @@ class Flows:
     def rate_bps(self, flow_id: Hashable) -> float:
         """The rate from now on, bits per second."""
         if self._next_s is None:
-            self._rates.settle(self._now_s, len(self._flows))
+            self._rates.settle(self._now_s)
         return self._rates.rate_bps(self._find(flow_id))
 
     def remaining_bits(self, flow_id: Hashable) -> float:

@@ -8,7 +8,8 @@ sides more than twice in a search.
 import math
 from heapq import heapify, heappop, heappush
 
-from netmodels.pools import Entry, Pool, drop_void, tidy
+from netmodels.dates import Dates
+from netmodels.pools import Pool, drop_void, tidy
 from netmodels.sharing import FlowState
 from netmodels.tickets import Tickets
 
@@ -22,7 +23,7 @@ class Levels:
     """
 
     def __init__(self, tickets: Tickets) -> None:
-        self.dates: list[Entry] = []
+        self.dates = Dates()
         self._tickets = tickets
         self._dirty: dict[Pool, None] = {}  # an ordered set
         self._mark = 0
@@ -35,6 +36,7 @@ class Levels:
     def forget(self, pool: Pool) -> None:
         """Give up a pool that nothing is in any more, and its link with it."""
         pool.ticket = 0
+        self.dates.drop(pool)
         pool.link.pool = None
         self._dirty.pop(pool, None)
 
@@ -70,6 +72,7 @@ class Levels:
         pool = flow.pool
         assert pool is not None
         flow.pool, flow.ticket, flow.rate_bps = None, 0, -1.0
+        self.dates.drop(flow)
         pool.num_flows -= 1
         if flow.capped:
             pool.add(0.0, -flow.bound_bps, 0, -1)
@@ -265,6 +268,7 @@ class Levels:
             drop_void(ends)
         if pool.follows:
             assert parent is not None
+            self.dates.drop(pool)
             drop_void(pool.ups)
             drop_void(pool.downs)
             up = pool.own_level()
@@ -282,7 +286,9 @@ class Levels:
         if ends and pool.level > 0:
             # A level flow is one that somebody else holds back, so the level is finite.
             left = ends[0][0] - pool.served_at(now_s)
-            heappush(self.dates, (now_s + left / pool.level if left > 0 else now_s, ticket, pool))
+            self.dates.put(pool, now_s + left / pool.level if left > 0 else now_s)
+        else:
+            self.dates.drop(pool)
 
     def _cap(self, now_s: float, flow: FlowState, pool: Pool) -> None:
         flow.capped, flow.rate_bps = True, flow.bound_bps
@@ -290,9 +296,9 @@ class Levels:
         flow.ticket = ticket = self._tickets.draw()
         heappush(pool.downs, (-flow.key, ticket, flow))
         if flow.rate_bps > 0:
-            heappush(self.dates, (now_s + flow.remaining_bits / flow.rate_bps, ticket, flow))
-        elif not flow.remaining_bits:
-            heappush(self.dates, (now_s, ticket, flow))
+            self.dates.put(flow, now_s + flow.remaining_bits / flow.rate_bps)
+        else:
+            self.dates.put(flow, math.inf if flow.remaining_bits else now_s)
 
     def _float(self, now_s: float, flow: FlowState, pool: Pool) -> None:
         distance, served = flow.remaining_bits / flow.weight, pool.served_at(now_s)
@@ -305,8 +311,7 @@ class Levels:
         flow.ticket = ticket = self._tickets.draw()
         heappush(pool.ups, (flow.key, ticket, flow))
         heappush(pool.ends, (flow.goal, ticket, flow))
-        if not flow.remaining_bits:  # ends even where there is no capacity
-            heappush(self.dates, (now_s, ticket, flow))
+        self.dates.put(flow, math.inf if flow.remaining_bits else now_s)  # no bits end even where there is no capacity
 
     def _begin_anew(self, pool: Pool, served: float) -> None:
         """Count the service integral from 0 again: near a small number floats are denser."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
-from netmodels.agenda import Agenda
+from netmodels.agenda import Agenda, common_date
 from netmodels.cubic import Window, exit_bits
 from netmodels.flows import Flows, slack_s
 from netmodels.link import Link
@@ -332,9 +332,7 @@ class Network:
         left_bits = self._core.remaining_bits(transfer.flow_id)
         rest_s = left_bits / rate_bps if window.cut_s is not None else 0.0
         step_s = max(min(max(_PATIENCE * rest_s / rtt_s, _ROUNDS), _MOST_ROUNDS) * rtt_s, _LEAST_STEP * rest_s)
-        # Dates on a grid are dates that many transfers have in common: the core shares once for all of them.
-        grid_s = 2.0 ** (math.floor(math.log2(step_s)) - 1)
-        look_s = math.ceil((now_s + 0.75 * step_s) / grid_s) * grid_s
+        look_s = common_date(now_s + 0.75 * step_s, step_s)
         if look_s > now_s + slack_s(now_s):  # far from 0 the clock's own steps may be longer
             self._agenda.note(look_s, transfer, Network._look)
 

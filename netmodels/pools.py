@@ -13,10 +13,11 @@ import math
 from heapq import heapify, heappop
 from typing import TypeAlias
 
+from netmodels.dates import Dated
 from netmodels.sharing import FULL, FlowState, LinkState
 
 
-class Pool:
+class Pool(Dated):
     """The flows and pools directly within one link.
 
     At level x they take fixed + slope x of the link; each sum is a pair of floats (Neumaier), for it lives through
@@ -49,6 +50,7 @@ class Pool:
     )
 
     def __init__(self, link: LinkState, parent: "Pool | None") -> None:
+        super().__init__()
         self.link, self.parent = link, parent
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.follows = parent is not None

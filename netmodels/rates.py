@@ -4,19 +4,15 @@ Between two instants nothing is done. `Rates.settle` puts every flow touched whe
 component that is shared anew, or by itself at its bound.
 """
 
-import math
-from heapq import heappop, heappush
 from operator import attrgetter
-from typing import Final
 
 from netmodels.airtime import reweigh
 from netmodels.forest import Forest, home
 from netmodels.levels import Levels
-from netmodels.pools import Pool, drop_void, tidy
-from netmodels.sharing import FULL, FlowState, LinkState, component, put_in_force, share_link, share_links
+from netmodels.pools import Pool
+from netmodels.sharing import FULL, FlowState, LinkState, component, first_of, put_in_force, share_link, share_links
 from netmodels.tickets import Tickets
 
-_INF: Final = math.inf
 _serial_of = attrgetter("serial")
 
 
@@ -31,7 +27,6 @@ class Rates:
     """
 
     def __init__(self, tickets: Tickets, smallest_tree: float) -> None:
-        self._tickets = tickets
         self._stamp = 0
         self._dirty_links: dict[LinkState, None] = {}
         self._dirty_flows: list[FlowState] = []  # each once: it is marked
@@ -53,7 +48,8 @@ class Rates:
         """A flow is over."""
         if flow.pool is not None:
             self._levels.drop(flow)
-        flow.dirty, flow.group, flow.ticket = False, None, 0
+        flow.dirty, flow.group = False, None
+        self._dates.drop(flow)
 
     def extend(self, now_s: float, flow: FlowState, more_bits: float) -> None:
         """A flow gets more to send."""
@@ -95,22 +91,21 @@ class Rates:
 
     def next_end_s(self) -> float:
         """When the next flow ends at the rates in force; infinity if none does."""
-        drop_void(self._dates)
-        return self._dates[0][0] if self._dates else math.inf
+        return self._dates.first_s()
 
     def due(self, now_s: float, until_s: float) -> list[FlowState]:
         """The flows that end now, in order of arrival. They must be dropped."""
         due: list[FlowState] = []
         sources = 0
         dates = self._dates
-        while dates and dates[0][0] <= until_s:
-            _, ticket, item = heappop(dates)
-            if item.ticket != ticket:
-                continue
+        while dates.first_s() <= until_s:
+            item = dates.pop()
             sources += 1
             if isinstance(item, Pool):
                 due += self._levels.due(now_s, until_s, item)
-            elif item.group is not None:
+                continue
+            assert isinstance(item, FlowState)
+            if item.group is not None:
                 due += [flow for flow in item.group if flow.finish_s <= until_s]
             else:
                 due.append(item)
@@ -120,7 +115,7 @@ class Rates:
             due.sort(key=_serial_of)
         return due
 
-    def settle(self, now_s: float, num_flows: int) -> None:
+    def settle(self, now_s: float) -> None:
         """Work out the rates of everything touched since the last time."""
         for cell in self._dirty_cells:
             for flow in cell.flows:
@@ -135,15 +130,14 @@ class Rates:
                 if flow.stamp >= begun:
                     continue
                 if flow.group is not None:
-                    self._announce(flow.group)
-                elif flow.pool is None and flow.ticket:
+                    self._announce(first_of(flow.group), flow.group)
+                elif flow.pool is None and flow.place >= 0:
                     self._release(now_s, flow)
             self._extended.clear()
             for root in self._levels.settle(now_s):
                 if self._forest.outgrown(root):
                     for flow in self._forest.uproot(now_s, [root]):
                         self.touch(now_s, flow)
-        tidy(self._dates, num_flows)
 
     def _place(self, now_s: float, begun: int) -> None:
         """Find a place for every flow touched. Whoever has a stamp of `begun` or later has been seen to."""
@@ -179,7 +173,7 @@ class Rates:
         flow.stamp = self._stamp
         flow.group = None
         flow.set_rate(now_s, flow.bound_bps)
-        self._announce_first(flow)
+        self._dates.put(flow, flow.finish_s)
 
     def _solve(self, now_s: float, first: LinkState, work: list[FlowState]) -> None:
         """Share the component of a live link; if trees are in the way, uproot them and add it to `work` instead."""
@@ -200,20 +194,11 @@ class Rates:
             share_link(links[0], flows)
         else:
             share_links(links, flows)
-        self._announce_first(put_in_force(now_s, flows))  # any end there makes it solve anew, so the others can wait
+        self._announce(put_in_force(now_s, flows), flows)
 
-    def _announce(self, group: list[FlowState]) -> None:
-        """Note the first end in a component anew."""
-        if not group:
-            return
-        first = group[0]
+    def _announce(self, first: FlowState, group: list[FlowState]) -> None:
+        """Only the first end in a component has a date: it makes the component solve anew, so the others can wait."""
         for flow in group:
-            flow.ticket = 0
-            if flow.finish_s < first.finish_s:
-                first = flow
-        self._announce_first(first)
-
-    def _announce_first(self, flow: FlowState) -> None:
-        flow.ticket = self._tickets.draw()
-        if flow.finish_s < _INF:
-            heappush(self._dates, (flow.finish_s, flow.ticket, flow))
+            if flow.place >= 0 and flow is not first:
+                self._dates.drop(flow)
+        self._dates.put(first, first.finish_s)

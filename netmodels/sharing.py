@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from netmodels.capacity import Constant
+from netmodels.dates import Dated
 from netmodels.link import Link
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class LinkState:
         return f"<LinkState {self.link.name} {len(self.flows)} flows {'live' if self.live else 'inert'}>"
 
 
-class FlowState:
+class FlowState(Dated):
     """A flow: `remaining_bits` at `since_s`, sent at `rate_bps` from then on, hence done at `finish_s`.
 
     One that is level in a pool has a `goal` instead (see `netmodels.pools`).
@@ -108,6 +109,7 @@ class FlowState:
     )
 
     def __init__(self, flow_id: Hashable, serial: int, names: tuple[str, ...], weight: float) -> None:
+        super().__init__()
         self.flow_id = flow_id
         self.serial = serial  # order of arrival
         self.names = names  # the route
@@ -210,7 +212,6 @@ def put_in_force(now_s: float, flows: list[FlowState]) -> FlowState:
     first_s = math.inf
     for flow in flows:
         flow.group = flows
-        flow.ticket = 0
         rate_bps, before_bps = flow.share_bps, flow.rate_bps
         if rate_bps != before_bps:
             elapsed_s = now_s - flow.since_s
@@ -225,63 +226,42 @@ def put_in_force(now_s: float, flows: list[FlowState]) -> FlowState:
     return first
 
 
+def first_of(flows: list[FlowState]) -> FlowState:
+    """Who of a component ends first."""
+    first = flows[0]
+    for flow in flows:
+        if flow.finish_s < first.finish_s:
+            first = flow
+    return first
+
+
 def share_link(link: LinkState, flows: list[FlowState]) -> None:
-    """Share one link among all its flows; reorders `flows` and writes their `share_bps`. O(n log n)."""
-    if link.airtime is not None:
-        _share_airtime(link, flows)
-        return
-    flows.sort(key=_by_key)
-    left = link.limit_bps
-    weight = 0.0
-    for flow in flows:
-        weight += flow.weight
-    bounded = 0
-    for flow in flows:
-        if flow.key * weight > left:
-            break
-        flow.share_bps = bound = flow.bound_bps
-        left -= bound
-        weight -= flow.weight
-        bounded += 1
-    rest = flows[bounded:] if bounded else flows
-    if not rest:
-        return
-    if bounded:  # summed anew: what repeated subtraction leaves of small weights after large ones is rounding
+    """Share one link among all its flows; writes their `share_bps`.
+
+    The level at which the rest would fill the link only rises as those who are bounded below it are taken out: O(n) a
+    time, and once or twice is nearly always enough.
+    """
+    uses = None if link.airtime is None else link.flows
+    left, rest = link.limit_bps, flows
+    while rest:
         weight = 0.0
         for flow in rest:
-            weight += flow.weight
-    level = left / weight if left > 0 else 0.0
-    for flow in rest:
-        flow.share_bps = flow.weight * level
-
-
-def _share_airtime(link: LinkState, flows: list[FlowState]) -> None:
-    """The same where the flows differ in what a bit per second of theirs takes of the link."""
-    flows.sort(key=_by_key)
-    uses = link.flows
-    left = link.limit_bps
-    weight = 0.0
-    for flow in flows:
-        weight += flow.weight * uses[flow]
-    bounded = 0
-    for flow in flows:
-        if flow.key * weight > left:
-            break
-        flow.share_bps = bound = flow.bound_bps
-        use = uses[flow]
-        left -= bound * use
-        weight -= flow.weight * use
-        bounded += 1
-    rest = flows[bounded:] if bounded else flows
-    if not rest:
-        return
-    if bounded:  # as in `share_link`
-        weight = 0.0
+            weight += flow.weight if uses is None else flow.weight * uses[flow]
+        level = 0.0
+        if left > 0:
+            level = left / weight if weight > 0 else math.inf  # no weight: where nobody can send, nobody takes anything
+        free = []
         for flow in rest:
-            weight += flow.weight * uses[flow]
-    level = left / weight if left > 0 else 0.0
-    for flow in rest:
-        flow.share_bps = flow.weight * level
+            if flow.key > level:
+                free.append(flow)
+            else:
+                flow.share_bps = flow.bound_bps
+                left -= flow.bound_bps if uses is None else flow.bound_bps * uses[flow]
+        if len(free) == len(rest):
+            for flow in free:
+                flow.share_bps = flow.weight * level
+            return
+        rest = free
 
 
 def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
