@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from netmodels.dates import Dated, Dates
 from netmodels.transfer import Transfer
 
 Owner = TypeVar("Owner")
 Action: TypeAlias = Callable[[Owner, float, Transfer], None]
+
+
+class Date(Dated):
+    """What is to be done at a date, the first to be noted first."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[tuple[Transfer, Any]] = []
 
 
 class Agenda(Generic[Owner]):
@@ -18,29 +28,29 @@ class Agenda(Generic[Owner]):
     """
 
     def __init__(self) -> None:
-        self._dates: list[float] = []  # a heap of the keys of `_entries`
-        self._entries: dict[float, list[tuple[Transfer, Action[Owner]]]] = {}
-        self._taken: list[tuple[Transfer, Action[Owner]]] = []  # of the date at which `take` is, the last one first
+        self._dates = Dates()
+        self._at: dict[float, Date] = {}
+        self._taken: list[tuple[Transfer, Any]] = []  # of the date at which `take` is, the last one first
 
     def note(self, when_s: float, transfer: Transfer, action: Action[Owner]) -> None:
         """Do that at `when_s`, unless the transfer is over by then."""
-        entries = self._entries.get(when_s)
-        if entries is None:
-            self._entries[when_s] = [(transfer, action)]
-            heappush(self._dates, when_s)
-        else:
-            entries.append((transfer, action))
+        date = self._at.get(when_s)
+        if date is None:
+            date = self._at[when_s] = Date()
+            self._dates.put(date, when_s)
+        date.entries.append((transfer, action))
 
     def next_s(self) -> float:
         """The next date; infinity if there is none."""
-        dates = self._dates
-        while dates:
-            entries = self._entries[dates[0]]
+        while len(self._dates):
+            date = self._dates.first()
+            assert isinstance(date, Date)
+            entries = date.entries
             while entries and entries[-1][0].over:
                 entries.pop()
             if entries:
-                return dates[0]
-            del self._entries[heappop(dates)]
+                return date.date_s
+            self._cross_out(date)
         return math.inf
 
     def take(self, until_s: float) -> tuple[Transfer, Action[Owner]] | None:
@@ -51,14 +61,18 @@ class Agenda(Generic[Owner]):
                 entry = entries.pop()
                 if not entry[0].over:
                     return entry
-            dates = self._dates
-            if not dates or dates[0] > until_s:
+            if self._dates.first_s() > until_s or not len(self._dates):
                 return None
-            date_s = heappop(dates)
-            entries = self._taken = self._entries[date_s]
-            del self._entries[date_s]
+            date = self._dates.first()
+            assert isinstance(date, Date)
+            self._cross_out(date)
+            entries = self._taken = date.entries
             if len(entries) > 1:
                 entries.reverse()
+
+    def _cross_out(self, date: Date) -> None:
+        del self._at[date.date_s]
+        self._dates.drop(date)
 
 
 def common_date(when_s: float, step_s: float) -> float:

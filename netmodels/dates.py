@@ -34,6 +34,10 @@ class Dates:
         heap = self._heap
         return heap[0].date_s if heap else _INF
 
+    def first(self) -> Dated:
+        """Whose date that is; there must be one."""
+        return self._heap[0]
+
     def pop(self) -> Dated:
         """Take out the first, of which there must be one."""
         first = self._heap[0]

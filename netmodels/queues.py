@@ -52,6 +52,11 @@ class LinkQueue:
             return self.backlog_bits / self.peak_bps
         return self.backlog_bits / max(self.rate_bps(now_s), _LEAST_CAPACITY * self.peak_bps)
 
+    def lose(self, bits: float) -> None:
+        """So much waits there no longer."""
+        rest_bits = self.backlog_bits - bits
+        self.backlog_bits = rest_bits if rest_bits > 0 else 0.0
+
     def rate_bps(self, now_s: float) -> float:
         """What the link carries now."""
         return self.peak_bps if self.constant else self._capacity.at(now_s)
@@ -67,21 +72,24 @@ class LinkQueue:
 class Stake:
     """What one sender has waiting on its route of queues, and its rate as last seen."""
 
-    __slots__ = ("_parts", "_rate_bps", "route")
+    __slots__ = ("_bits", "_others", "_place", "_rate_bps", "route")
 
     def __init__(self, route: tuple[LinkQueue, ...]) -> None:
         self.route = route
-        self._parts: list[tuple[LinkQueue, float]] = []
+        self._place: LinkQueue | None = None  # where `_bits` of it wait
+        self._bits = 0.0
+        self._others: list[tuple[LinkQueue, float]] = []  # where more of it waits; nearly always nowhere
         self._rate_bps = 0.0
 
     def lift(self) -> None:
         """Take its backlog away; its rate stays."""
-        parts = self._parts
-        if parts:
-            for queue, bits in parts:
-                rest_bits = queue.backlog_bits - bits
-                queue.backlog_bits = rest_bits if rest_bits > 0 else 0.0
-            parts.clear()
+        if self._place is not None:
+            self._place.lose(self._bits)
+            self._place = None
+        if self._others:
+            for queue, bits in self._others:
+                queue.lose(bits)
+            self._others.clear()
 
     def withdraw(self) -> None:
         """Take away all that it has there."""
@@ -119,12 +127,12 @@ class Stake:
             use = queue.load_bps / (rate_bps if rate_bps > 1.0 else 1.0)
             if use > most_use:
                 fullest, most_use = queue, use
-        if num_loaded < 2:  # nearly always; rounded as below, so that traces stay what they were
+        if num_loaded < 2:  # nearly always; rounded as in `_spread`, so that traces stay what they were
             place = loaded if num_loaded else fullest
             delay_s = place.delay_s(now_s) + _TRIFLE_S
             self._add(place, bits * delay_s / delay_s)
-            return
-        self._spread(now_s, bits)
+        else:
+            self._spread(now_s, bits)
 
     def _spread(self, now_s: float, bits: float) -> None:
         """Before several loaded links."""
@@ -136,7 +144,10 @@ class Stake:
 
     def _add(self, queue: LinkQueue, bits: float) -> None:
         queue.backlog_bits += bits
-        self._parts.append((queue, bits))
+        if self._place is None:
+            self._place, self._bits = queue, bits
+        else:
+            self._others.append((queue, bits))
 
 
 class Queues:
