@@ -1,7 +1,7 @@
 """Bytes over links: how long transfers take on shared links, as pure data structures without a clock.
 
-The inner loop may stand beside its sources compiled to C (`netmodels/compile.py`): the same, up to four times as fast. Once
-a source has been edited it is out of date; then all of it runs from the sources.
+The inner loop may stand beside its sources compiled to C (`netmodels/compile.py`): the same, up to four times as fast.
+Once a source has been edited it is out of date; then all of it runs from the sources.
 """
 
 import sys
