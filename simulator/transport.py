@@ -141,8 +141,9 @@ class SimulatedTransport:
         self._times_gone[device] += 1
         for leaving in list(self._of_device[device].values()):
             self._cut_off(leaving)
-            if leaving.left and leaving.message.receiver == device:  # the device's own sends end with its task
-                leaving.left.set_result(None)
+            left = leaving.left
+            if left and not left.done() and leaving.message.receiver == device:  # its own sends end with its task
+                left.set_result(None)
         self._mailboxes.pop(device, None)
         for actor, kind in self._to_notify:
             notice = Message(sender=device, receiver=actor, kind=kind, round=0, size_bytes=0, payload=HUNG_UP)

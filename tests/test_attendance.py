@@ -377,6 +377,21 @@ def test_what_is_posted_is_lost_when_its_receiver_hangs_up_or_has_done_so_before
     assert [(row.receiver, row.sent_s, row.outcome) for row in record.messages] == [("a", 0.9, "cancelled")]
 
 
+def test_a_sender_may_give_up_at_the_instant_at_which_its_receiver_hangs_up():
+    transport, record = small_network()
+
+    async def main():
+        sending = asyncio.create_task(transport.send(message("server", "a", "gradients")))
+        await asyncio.sleep(0.9)
+        sending.cancel()
+        transport.hang_up("a")
+        await asyncio.wait([sending])
+        assert sending.cancelled()
+
+    clock.run(main())
+    assert [(row.receiver, row.sent_s, row.outcome) for row in record.messages] == [("a", 0.9, "cancelled")]
+
+
 def test_a_message_whose_last_bit_has_left_is_lost_too_if_an_end_hangs_up_before_it_arrives():
     transport, record = small_network()
 
