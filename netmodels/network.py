@@ -23,6 +23,7 @@ _MOST_ROUNDS: Final = 4.0
 _PATIENCE: Final = 0.1
 _LEAST_STEP: Final = 0.0005  # of what it still needs: a transfer of days is not looked at every 0.1 s
 _SAME: Final = 0.03  # a share that differs by less is left alone
+_AT_ONCE: Final = 1000  # events that `run` plays in one go
 
 
 class Network:
@@ -156,11 +157,14 @@ class Network:
         """Play the next event, of which there must be one, and those after it that come before ``until_s``.
 
         Stops at the first instant at which bits of a transfer have left for good (see `advance`); it is then `now_s`.
+        After a thousand events it stops in any case, so that a program can be interrupted.
         """
-        while True:
+        done: list[Completion] = []
+        for _ in range(_AT_ONCE):
             done = self.advance(self.next_event_s())
             if done or not self.next_event_s() < until_s:
-                return done
+                break
+        return done
 
     def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:
         """Let windows and queues limit a transfer.

@@ -71,7 +71,7 @@ class Source(Protocol):
         """When the next one happens, in seconds; infinity for never."""
 
     def play(self, until_s: float) -> float:
-        """Let the next event happen, and those after it before ``until_s``, up to one that concerns anybody else.
+        """Let the next event happen, and those after it before ``until_s``, at most up to one that concerns others.
 
         Return the time of the last; nothing else happens before.
         """
