@@ -14,7 +14,10 @@ from typing import Final
 PROJECT: Final = Path(__file__).resolve().parents[1]
 PROGRAM: Final = ("simulator", "devices", "netmodels")
 NOT_OF_RESULTS: Final = PROJECT / "simulator" / "views"
-TRAINING: Final = tuple(f"simulator/{name}" for name in ("training", "numerics", "algorithms", "restaurants"))
+TRAINING: Final = tuple(
+    f"simulator/{name}"
+    for name in ("training", "numerics", "algorithms", "restaurants", "workload", "streams.py", "sequences.py")
+)
 KINDS: Final = frozenset({".py", ".csv", ".json", ".safetensors"})  # catalogues and the embedded model decide too
 _HASH_BYTES: Final = 4
 
@@ -37,13 +40,13 @@ def program() -> str:
     return f"{trainers()}, program {digest([PROJECT / name for name in PROGRAM], without=NOT_OF_RESULTS)}"
 
 
-def digest(folders: Sequence[Path], *, without: Path | None = None) -> str:
-    """A hash over the sources, catalogues and models in these folders: their names, and what is in them."""
+def digest(places: Sequence[Path], *, without: Path | None = None) -> str:
+    """A hash over these sources, catalogues and models, and all in these folders: their names, and what is in them."""
     found = blake2b(digest_size=_HASH_BYTES)
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
+    for place in places:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.suffix in KINDS and not (without and path.is_relative_to(without)):
-                found.update(f"{path.relative_to(folder.parent).as_posix()} {path.stat().st_size} ".encode())
+                found.update(f"{path.relative_to(place.parent).as_posix()} {path.stat().st_size} ".encode())
                 found.update(path.read_bytes())
     return found.hexdigest()
 

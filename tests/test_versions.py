@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator import versions
 from simulator.versions import digest, trainers
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +54,17 @@ def test_whatever_changes_in_the_sources_changes_the_hash(code, change):
 def test_who_trains_is_told_without_loading_torch_and_names_its_version():
     torch = re.escape(metadata.version("torch"))
     assert re.fullmatch(rf"splitwire \S+ \(training code [0-9a-f]{{8}}\), torch {torch}", trainers())
+
+
+@pytest.mark.parametrize("source", ["training/build.py", "streams.py", "sequences.py", "workload/outline.py"])
+def test_other_batches_other_draws_and_other_adapters_are_other_training_code(tmp_path, monkeypatch, source):
+    shutil.copytree(ROOT / "simulator", tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(versions, "PROJECT", tmp_path)
+
+    def told():
+        return trainers.__wrapped__()
+
+    before = told()
+    assert before == told()
+    (tmp_path / "simulator" / source).open("a").write("# other\n")
+    assert told() != before
