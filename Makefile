@@ -46,8 +46,9 @@ $(VENV)/.whole: $(VENV)/.ready | $(VENV)/.network
 
 # torch comes first and alone: its CPU build where the index has one for this version
 $(VENV)/.ready: $(VENV)/.tools
-	@echo "setting up $(VENV): a minute or two, 1.5 GB with torch's CPU build"
+	@echo "2 of 3: torch, 1.2 GB with its CPU build; it takes longest"
 	$(PIP) torch==2.13.0
+	@echo "3 of 3: the other packages"
 	$(PIP) -c constraints.txt -e .
 	touch $@
 
@@ -58,6 +59,7 @@ $(VENV)/.network: $(VENV)/.tools $(wildcard netmodels/*.py)
 
 $(VENV)/.tools: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Splitwire needs Python 3.11 or newer, this is ' + sys.version)"
+	@echo "setting up $(VENV), a minute or two. 1 of 3: what compiles the network, which goes on beside the rest"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -c constraints.txt mypy setuptools
 	touch $@
