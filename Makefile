@@ -17,6 +17,7 @@ run: setup
 
 test: lint types
 	$(BIN)/python -m pytest -q -n auto
+	SPLITWIRE_NETWORK=sources $(BIN)/python -m pytest -q -n auto tests/netmodels
 
 lint: $(VENV)/.whole
 	$(BIN)/ruff check .

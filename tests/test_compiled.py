@@ -55,18 +55,24 @@ def test_once_a_source_has_been_edited_all_of_the_network_runs_from_its_sources(
     """The compiled files here are empty: to load one would fail."""
     shutil.copytree(ROOT / "netmodels", tmp_path / "netmodels", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     ending = importlib.machinery.EXTENSION_SUFFIXES[0]
+    (tmp_path / f"netmodels__mypyc{ending}").touch()
     for name in ("rates", "sharing"):
         (tmp_path / "netmodels" / f"{name}{ending}").touch()
 
-    def names():
+    def names(which=""):
         command = [sys.executable, "-c", "import netmodels, netmodels.flows; print(netmodels.COMPILED)"]
-        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+        told = os.environ | {"SPLITWIRE_NETWORK": which}
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, env=told)
 
     assert "ImportError" in names().stderr, "they are younger than their sources, so they are taken"
+    assert names("sources").stdout == "False\n"
     edited = tmp_path / "netmodels" / "sharing.py"
     later_s = (tmp_path / "netmodels" / f"sharing{ending}").stat().st_mtime + 1
     os.utime(edited, (later_s, later_s))
     assert names().stdout == "False\n"
+    os.utime(edited, (0, 0))
+    (tmp_path / f"netmodels__mypyc{ending}").unlink()
+    assert names().stdout == "False\n", "what all share is missing"
 
 
 def test_where_nothing_is_compiled_the_sources_run():
