@@ -62,7 +62,7 @@ def figures(scenario: Scenario) -> dict[str, Figures]:
 def _of_group(scenario: Scenario, group: Group) -> Figures:
     profile, link = scenario.profile_of(group), radio_class(scenario, scenario.network.access[group.access])
     if link is None:
-        cure = "set its radio to home-wifi, or another class of `splitwire links`"
+        cure = "set its radio to the link class that it is (list: splitwire links)"
         return figures_of(profile, None, [f"the radio: network.access.{group.access} names no link class; {cure}"])
     lacking = [figure for figure in RADIO if getattr(link, figure) is None]
     if lacking:
@@ -319,10 +319,13 @@ def check_known(scenario: Scenario) -> None:
     if scenario.energy != "required":
         return
     place = written_at(scenario, ("energy",))
+    groups: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for group, each in figures(scenario).items():
+        groups[each.missing].append(group)
     sentences = [
-        f"{place}energy: required, but unknown for {group}: {'; '.join(each.missing)}"
-        for group, each in figures(scenario).items()
-        if each.missing
+        f"{place}energy: required, but unknown for {', '.join(names)}: {'; '.join(missing)}"
+        for missing, names in groups.items()
+        if missing
     ]
     if sentences:
         raise ValueError("\n".join(sentences))

@@ -67,7 +67,7 @@ def test_what_is_refused_after_loading_is_told_with_its_line(scenarios, tmp_path
     lines = text.splitlines().index("devices:")
     text = text.replace("devices:\n", "energy: required\navailability:\n  a:\n    min_battery: 20 %\ndevices:\n")
     file.write_text(text)
-    with pytest.raises(ValueError, match=rf"mine\.yaml:{lines + 1}: energy: required, but unknown for low: "):
+    with pytest.raises(ValueError, match=rf"mine\.yaml:{lines + 1}: energy: required, but unknown for low, mid: "):
         world.check_feasible(load(file))
     with pytest.raises(ValueError, match=rf"mine\.yaml:{lines + 4}: availability\.a\.min_battery: unknown for mid"):
         world.check_feasible(load(file, ["energy=auto", "devices.1.availability=a"]))

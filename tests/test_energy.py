@@ -87,7 +87,7 @@ def test_a_figure_that_nobody_knows_is_null_with_its_name_and_never_zero(scenari
     assert power == "training_power_w, resting_power_w of macbook-air-m1"
     said, cure = radio.split("; ")
     assert said == "the radio: network.access.wifi names no link class"
-    assert cure == "set its radio to home-wifi, or another class of `splitwire links`"
+    assert cure == "set its radio to the link class that it is (list: splitwire links)"
     cured = run(scenarios / "four_phones.yaml", "network.access.wifi.radio=home-wifi", "network.access.lte.radio=lte")
     assert not cured.summary["energy_unknown"]
     assert set(outcome.summary["energy_unknown"]) == {"high"}
@@ -100,9 +100,16 @@ def test_a_scenario_that_requires_its_energy_is_refused_with_every_figure_that_i
         run(scenarios / "four_phones.yaml", *overrides)
     text = str(refusal.value)
     assert "unknown for high: training_power_w, resting_power_w of macbook-air-m1; the radio: " in text
-    assert "unknown for low: radio_on_w" in text
+    assert "unknown for low, mid: radio_on_w" in text
     assert "of link class 3g-hsdpa" in text
     run(scenarios / "four_phones.yaml", "energy=required", *PHONES)
+
+
+def test_groups_that_lack_the_same_are_refused_in_one_line(scenarios):
+    with pytest.raises(ValueError, match="energy: required") as refusal:
+        run(scenarios / "four_phones.yaml", "energy=required", "network.access.wifi.radio=home-wifi")
+    assert "unknown for low, mid: the radio: network.access.lte names no link class; set" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_an_unknown_radio_is_refused_with_a_guess(scenarios):

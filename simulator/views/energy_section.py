@@ -26,7 +26,7 @@ def energy(info: RunInfo, summary: Mapping[str, Any]) -> list[RenderableType]:
     unknown = [name for name in groups if name not in known]
     if unknown:
         reasons = summary.get("energy_unknown") or {}
-        told = "; ".join(f"{name} ({', '.join(reasons.get(name, ['?']))})" for name in unknown)
+        told = f.by_cause({name: reasons.get(name, ["?"]) for name in unknown})
         lines.append(wrapped("" if known else "energy", Text(f"unknown for {told}", LABEL)))
     batteries = summary.get("battery_percent") or {}
     if any(batteries.values()):

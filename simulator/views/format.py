@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -184,6 +184,22 @@ def chart(values: Sequence[float], width: int, height: int) -> list[str]:
     steps = len(BLOCKS) * height - 1
     levels = [1 + round((value - low) / (high - low) * steps) if high > low else 1 for value in points]
     return ["".join(_cell(level - line * len(BLOCKS)) for level in levels) for line in reversed(range(height))]
+
+
+def by_cause(missing: Mapping[str, Sequence[str]]) -> str:
+    """Groups, and which figures of each are missing: those that lack the same together, and each remedy once, last.
+
+    A remedy is what stands behind the first "; " of a figure. Empty where nothing is missing.
+    """
+    groups: dict[str, list[str]] = {}
+    remedies: dict[str, None] = {}
+    for name, figures in missing.items():
+        if not figures:
+            continue
+        parts = [figure.partition("; ") for figure in figures]
+        groups.setdefault("; ".join(what for what, _, _ in parts), []).append(name)
+        remedies |= dict.fromkeys(remedy for _, _, remedy in parts if remedy)
+    return "; ".join([*(f"{', '.join(names)} ({what})" for what, names in groups.items()), *remedies])
 
 
 def _cell(eighths: int) -> str:

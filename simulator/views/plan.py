@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -213,13 +212,8 @@ def _legend(plan: Row, pen: Pen) -> Iterator[Text]:
         f"being worse in another.",
         LABEL,
     )
-    missing: defaultdict[str, list[str]] = defaultdict(list)
-    for each in plan["classes"]:
-        for figure in each["unknown"]:
-            missing[figure].append(each["group"])
-    if missing:
-        told = "; ".join(f"{figure} ({', '.join(groups)})" for figure, groups in missing.items())
-        yield Text(f"Unknown: {told}", LABEL)
+    if unknown := f.by_cause({each["group"]: each["unknown"] for each in plan["classes"]}):
+        yield Text(f"Unknown for {unknown}", LABEL)
 
 
 def _best(best: Row) -> Iterator[RenderableType]:

@@ -13,6 +13,7 @@ from simulator.energy import Figures
 from simulator.failure import RunFailed
 from simulator.scenario import Group, Scenario
 from simulator.scenario.words import unknown as unknown_word
+from simulator.views.format import by_cause
 from simulator.whatif.plan_search import Choice, Found, Score, Search, scored
 from simulator.whatif.plan_space import Cut
 from simulator.whatif.plan_timing import HOUR_S, Stopwatch, Timed
@@ -81,7 +82,7 @@ class Batteries:
             raise ValueError(
                 "--subject-to battery: nobody says how much; give --battery-per-hour, or a min_battery in availability"
             )
-        unknown = _unknown({group.name: lacking(group, watch) for group in self._groups})
+        unknown = by_cause({group.name: lacking(group, watch) for group in self._groups})
         if unknown:
             raise ValueError(
                 f"--subject-to battery: unknown for {unknown}; give these figures in tables of your own "
@@ -128,11 +129,6 @@ def lacking(group: Group, watch: Stopwatch) -> list[str]:
 def _has_battery(scenario: Scenario, group: Group) -> bool:
     profile = scenario.profile_of(group)
     return profile.battery_wh is not None or profile.device_class.startswith(PORTABLE)
-
-
-def _unknown(missing: Mapping[str, Sequence[str]]) -> str:
-    """The groups of which something is unknown, and what."""
-    return ", ".join(f"{name} ({'; '.join(lacks)})" for name, lacks in missing.items() if lacks)
 
 
 class Chooser:
@@ -236,7 +232,7 @@ def _nearest(cuts: Sequence[Cut], split: int) -> Cut:
 
 
 def _check_energy(watch: Stopwatch) -> None:
-    unknown = _unknown({name: each.missing for name, each in watch.figures.items()})
+    unknown = by_cause({name: each.missing for name, each in watch.figures.items()})
     if unknown:
         raise ValueError(
             f"--optimise energy: unknown for {unknown}; give these figures in tables of your own "

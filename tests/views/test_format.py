@@ -127,6 +127,20 @@ def test_a_factor_has_two_or_three_figures(value, text):
     assert f.factor(value) == text
 
 
+def test_groups_that_lack_the_same_are_named_together_and_a_remedy_once():
+    radio, remedy = "the radio: {} names no class", "set it"
+    missing = {
+        "low": [f"{radio.format('lte')}; {remedy}"],
+        "mid": [f"{radio.format('lte')}; {remedy}"],
+        "high": ["power of x", f"{radio.format('wifi')}; {remedy}"],
+        "known": [],
+    }
+    assert f.by_cause(missing) == (
+        "low, mid (the radio: lte names no class); high (power of x; the radio: wifi names no class); set it"
+    )
+    assert not f.by_cause({"known": []})
+
+
 def test_three_equal_parts_are_rounded_to_a_sum_of_100():
     assert f.shares([1, 1, 1]) == [33.4, 33.3, 33.3]
 

@@ -387,7 +387,10 @@ def test_a_battery_that_nobody_knows_is_an_error_and_no_free_pass(capsys, few):
     said = refused(capsys, few, "--optimise", "bytes", "--subject-to", "memory,battery", "--battery-per-hour", "20")
     assert said.startswith("--subject-to battery: unknown for middle (battery_wh of phone-mid); give")
     said = refused(capsys, FOUR, "--optimise", "energy")
-    assert said.startswith("--optimise energy: unknown for low (the radio: network.access.lte names no link class; set")
+    assert said.startswith(
+        "--optimise energy: unknown for low, mid (the radio: network.access.lte names no link class); high (the radio: "
+        "network.access.wifi names no link class); set its radio to the link class that it is (list: splitwire links); "
+    )
     said = refused(capsys, few, "--optimise", "bytes", "--subject-to", "battery")
     assert said.startswith("--subject-to battery: nobody says how much; give --battery-per-hour")
 
