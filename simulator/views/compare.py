@@ -18,6 +18,7 @@ from simulator.views.reached import NEVER, Reached
 LEAST_COLUMN: Final = 17
 NAMES: Final = 24  # columns for the names of the rows
 MOST_SETTINGS: Final = 40
+NOT_TAKEN: Final = "not taken"
 
 
 class Column(NamedTuple):
@@ -25,7 +26,7 @@ class Column(NamedTuple):
 
     label: str
     summary: Mapping[str, Any]
-    reached: Sequence[Reached | None]
+    reached: Sequence[Reached | None] | None  # None: no perplexity was taken
 
 
 def show(
@@ -45,6 +46,8 @@ def show(
     for first in range(0, len(runs), fit):
         places = range(first, min(first + fit, len(runs)))
         console.print(_table([runs[place] for place in places], goals))
+    for text in filter(None, map(_unknown_joules, runs)):
+        console.print(wrapped("energy", Text(text, LABEL)), width=width)
     told = list(differences.items())[:MOST_SETTINGS]
     for first in range(0, len(runs), fit):
         places = range(first, min(first + fit, len(runs)))
@@ -82,19 +85,14 @@ def _rows(runs: Sequence[Column], goals: Sequence[float]) -> Iterator[tuple[str,
     yield "time and bytes of", [str(each.get("timed_as") or each.get("model") or f.UNKNOWN) for each in summaries], None
     yield "virtual time", [f.duration(float(each["virtual_s"])) for each in summaries], STRONG
     if goals:
-        yield "perplexity before", [_perplexity(each.get("perplexity_before")) for each in summaries], None
-        yield "perplexity after", [_perplexity(each.get("perplexity")) for each in summaries], STRONG
+        for key, label, style in (("_before", "before", None), ("", "after", STRONG)):
+            yield f"perplexity {label}", [_perplexity(each.get(f"perplexity{key}")) for each in summaries], style
     for place, goal in enumerate(goals):
-        when = [run.reached[place] for run in runs]
-        yield (
-            f"by perplexity {f.perplexity(goal)}",
-            [NEVER if each is None else f.duration(each.virtual_s) for each in when],
-            None,
-        )
-    by_all = [place for place in range(len(goals)) if all(run.reached[place] for run in runs)]
+        yield f"by perplexity {f.perplexity(goal)}", [_when(run, place) for run in runs], None
+    trained = [run.reached for run in runs if run.reached is not None]
+    by_all = [place for place in range(len(goals)) if all(each[place] for each in trained)]
     for place in by_all[-1:]:
-        sizes = [f.size(each.size_bytes) for run in runs if (each := run.reached[place])]
-        yield f"bytes by {f.perplexity(goals[place])}", sizes, None
+        yield f"bytes by {f.perplexity(goals[place])}", [_bytes_by(run, place) for run in runs], None
     for name, label in (("bytes_up", "bytes up"), ("bytes_down", "bytes down")):
         yield label, [f.UNKNOWN if each.get(name) is None else f.size(each[name]) for each in summaries], None
     yield "energy of the devices", [_joules(each) for each in summaries], None
@@ -116,14 +114,41 @@ def _settings(labels: Sequence[str], rows: Sequence[tuple[str, Sequence[str | No
     return table
 
 
+def _when(run: Column, place: int) -> str:
+    if run.reached is None:
+        return NOT_TAKEN
+    found = run.reached[place]
+    return NEVER if found is None else f.duration(found.virtual_s)
+
+
+def _bytes_by(run: Column, place: int) -> str:
+    found = run.reached[place] if run.reached else None
+    return NOT_TAKEN if found is None else f.size(found.size_bytes)
+
+
 def _whose(summary: Mapping[str, Any]) -> str:
     return "timing only" if summary.get("perplexity") is None else str(summary.get("model", f.UNKNOWN))
 
 
 def _perplexity(value: float | None) -> str:
-    return f.UNKNOWN if value is None else f.perplexity(value)
+    return NOT_TAKEN if value is None else f.perplexity(value)
 
 
 def _joules(summary: Mapping[str, Any]) -> str:
-    total = (summary.get("energy_j") or {}).get("devices", {}).get("total")
-    return f.UNKNOWN if total is None else f.energy(total)
+    counted = summary.get("energy_j")
+    if not counted:  # of a version that did not count them
+        return f.UNKNOWN
+    total = counted.get("devices", {}).get("total")
+    return "unknown" if total is None else f.energy(total)
+
+
+def _unknown_joules(run: Column) -> str | None:
+    """Whose joules are unknown in a run, and why; and what those of the others are. None where all are known."""
+    groups = (run.summary.get("energy_j") or {}).get("by_group") or {}
+    known = {name: parts["total"] for name, parts in groups.items() if parts["total"] is not None}
+    if len(known) == len(groups):
+        return None
+    reasons = run.summary.get("energy_unknown") or {}
+    missing = {name: reasons.get(name, ["?"]) for name in groups if name not in known}
+    others = f"{f.energy(sum(known.values()))} for {', '.join(known)}, " if known else ""
+    return f"{run.label}: {others}unknown for {f.by_cause(missing)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from simulator.views.compare import Column, show
 from simulator.views.reached import Reached
 from simulator.whatif.cells import Moment, curve
 from simulator.whatif.goals import Curve, common_target, goals, reached, taken
-from simulator.whatif.pictures import BYTES, PERPLEXITY, TIME
+from simulator.whatif.pictures import BYTES, PERPLEXITY, TIME, leave
 
 NOT_COMPARED: Final = ("name", "study")
+GROUP: Final = re.compile(r"devices\.\d+\.")
 OTHER_TEXTS: Final = ("seed", "model.name", "model.init", "model.tokenizer", "data.", "training.tokens")
 """Settings that decide about the model, or the held-out texts: perplexities of runs that differ in them differ also
 because of that."""
@@ -53,10 +55,11 @@ def compare(paths: Sequence[Path], *, png: Path | None = None, quiet: bool = Fal
     target = common_target(run.curve for run in runs)
     levels = goals(curves, target)
     apart = differences(runs)
-    if png is not None:
-        png.write_bytes(_picture(runs, target))
+    console = Console(quiet=quiet)
     if not quiet:
-        show(Console(), [_column(run, levels) for run in runs], levels, apart, mixed=_mixed(apart))
+        show(console, [_column(run, levels) for run in runs], levels, shortened(apart, runs), mixed=_mixed(runs))
+    if png is not None:
+        leave(png, _picture(runs, target), console)
     return {
         "perplexities": levels,
         "runs": [_as_json(run, levels) for run in runs],
@@ -71,6 +74,35 @@ def differences(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     rows = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: row for key, row in rows.items() if len(set(row)) > 1 and key.split(".")[0] not in NOT_COMPARED}
+
+
+def shortened(apart: Mapping[str, list[str | None]], runs: Sequence[Run]) -> dict[str, list[str | None]]:
+    """Differences for a person: a group of devices that only some of the runs have is one row, not one for each key.
+
+    Its keys stay where those runs that have the group differ in them.
+    """
+    rows: dict[str, list[str | None]] = {}
+    for key, row in apart.items():
+        group = GROUP.match(key)
+        having = [group is not None and _has(run, group[0]) for run in runs]
+        if group is None or all(having):
+            rows[key] = row
+            continue
+        rows[group[0].removesuffix(".")] = [_described(run, group[0]) if _has(run, group[0]) else None for run in runs]
+        if len({value for value, has in zip(row, having, strict=True) if has}) > 1:
+            rows[key] = row
+    return rows
+
+
+def _has(run: Run, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in run.settings)
+
+
+def _described(run: Run, prefix: str) -> str:
+    """A group of devices in a few words: ``10 bus (phone-low, 3g)``."""
+    count, name, profile, access = (run.settings.get(prefix + key) for key in ("count", "name", "profile", "access"))
+    kind = ", ".join(each for each in (profile, access) if each)
+    return " ".join(each for each in (count, name, kind and f"({kind})") if each)
 
 
 def _read(path: Path, label: str) -> Run:
@@ -107,12 +139,12 @@ def _when(run: Run, level: float) -> Reached | None:
 
 
 def _column(run: Run, levels: Sequence[float]) -> Column:
-    return Column(run.label, run.summary, [_when(run, level) for level in levels])
+    return Column(run.label, run.summary, [_when(run, level) for level in levels] if taken(run.curve) else None)
 
 
-def _mixed(apart: Mapping[str, object]) -> list[str]:
-    """The differing settings because of which perplexities are not those of one model on the same texts."""
-    return [key for key in apart if key.startswith(OTHER_TEXTS)]
+def _mixed(runs: Sequence[Run]) -> list[str]:
+    """The differing settings because of which perplexities, where taken, are not of one model on the same texts."""
+    return [key for key in differences([run for run in runs if taken(run.curve)]) if key.startswith(OTHER_TEXTS)]
 
 
 def _as_json(run: Run, levels: Sequence[float]) -> dict[str, Any]:
@@ -124,6 +156,7 @@ def _as_json(run: Run, levels: Sequence[float]) -> dict[str, Any]:
         "folder": str(run.path),
         **{name: run.summary.get(name) for name in (*names, *more)},
         "energy_j": energy,
+        "energy_unknown": run.summary.get("energy_unknown") or {},
         "reached": [
             {
                 "perplexity": level,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Final
+
+from rich.console import Console
 
 from simulator.scenario.values import measured
 from simulator.views import charts
 from simulator.views import format as f
 from simulator.views.charts import Scale, Series
+from simulator.views.pieces import wrapped
 from simulator.views.study import short
 from simulator.whatif.goals import Curve, reached
 from simulator.whatif.grid import SEED, Axis
@@ -28,6 +32,13 @@ HEAT, LINES, PARETO, PARETO_LOSS, PARETO_TARGET, FELL = FILES = (
     "pareto_target.png",
     "perplexity.png",
 )
+
+
+def leave(path: Path, png: bytes, console: Console) -> None:
+    """Write a picture that was asked for and say so, also where it takes another file's place. OSError if it cannot."""
+    replaced = "   (in place of the file that was there)" if path.exists() else ""
+    path.write_bytes(png)
+    console.print(wrapped("picture", f"{path}{replaced}"))
 
 
 def pictures(

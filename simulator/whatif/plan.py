@@ -21,6 +21,7 @@ from simulator.scenario import ALGORITHMS, Group, Scenario, load, written_at
 from simulator.views.charts import check_png
 from simulator.views.plan import picture, show
 from simulator.whatif import plan_write
+from simulator.whatif.pictures import leave
 from simulator.whatif.plan_choice import ROUND_TIME, Chooser, Goal, Progress, lacking
 from simulator.whatif.plan_search import Choice, Found, front, scored, taken
 from simulator.whatif.plan_space import Cut, ranks_of, splits_of
@@ -42,7 +43,7 @@ class Wanted:
 
 def run(path: Path, overrides: Sequence[str], wanted: Wanted, *, quiet: bool = False) -> dict[str, Any]:
     """Plan, show it unless ``quiet``, draw it where that is wanted; see `plan`. OSError for what cannot be written."""
-    console = Console()
+    console = Console(quiet=quiet)
     if quiet:
         result = plan(path, overrides, wanted, lambda _: None)
     else:
@@ -52,7 +53,7 @@ def run(path: Path, overrides: Sequence[str], wanted: Wanted, *, quiet: bool = F
     if wanted.png is not None:
         if all(entry["round_s"] is None for entry in result["fleet"]):
             raise ValueError(f"--png {wanted.png}: no split fits all classes, so there is nothing to draw")
-        wanted.png.write_bytes(picture(result))
+        leave(wanted.png, picture(result), console)
     return result
 
 

@@ -134,6 +134,72 @@ def test_where_no_picture_can_be_left_is_said_before_anything_is_read(capsys, tm
         assert (code, out, err) == (2, "", f"splitwire: --png {tmp_path / name}: {reason}\n")
 
 
+def timed_only(path: Path, **summary: object) -> Path:
+    """A finished run without any perplexity, of another seed than `written`; ``summary`` replaces entries."""
+    written(path, [math.nan, math.nan], round_s=1, seed=2)
+    old = json.loads((path / "summary.json").read_text())
+    new = old | {"perplexity": None, "perplexity_before": None} | summary
+    (path / "summary.json").write_text(json.dumps(new))
+    return path
+
+
+def test_of_a_run_that_was_not_trained_no_perplexity_is_missed_and_none_minded(capsys, tmp_path):
+    trained = written(tmp_path / "trained", [100, 40, 20], round_s=10)
+    timed = timed_only(tmp_path / "timed")
+    out = compare(capsys, trained, timed)[1]
+    rows = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
+    perplexities = {name: cells for name, cells in rows.items() if "perplexity" in name}
+    assert set(perplexities) >= {"perplexity before", "perplexity after", "by perplexity 75.00", "by perplexity 20.00"}
+    assert all(cells[-2:] == ["not", "taken"] for cells in perplexities.values())
+    assert rows["bytes by 20.00"] == ["6.0", "kB", "not", "taken"]
+    assert "not reached" not in out
+    assert "mind" not in out
+    both = written(tmp_path / "both", [100, 40, 20], round_s=10, seed=3)
+    assert "(differing: seed)" in " ".join(compare(capsys, trained, timed, both)[1].split())
+
+
+def test_whose_joules_are_unknown_is_said_and_what_the_others_took(capsys, tmp_path):
+    known = written(tmp_path / "known", [100, 50], round_s=1)
+    groups = {"train": {"total": 1000.0}, "car": {"total": 500.0}, "bus": {"total": None}}
+    part = timed_only(
+        tmp_path / "part",
+        energy_j={"devices": {"total": None}, "by_group": groups},
+        energy_unknown={"bus": ["tail_s of link class 3g"]},
+    )
+    out = compare(capsys, known, part)[1]
+    assert next(line for line in out.splitlines() if "energy of the devices" in line).split()[-1] == "unknown"
+    said = " ".join(out.split())
+    assert "energy part: 1.5 kJ for train, car, unknown for bus (tail_s of link class 3g)" in said
+    assert "known:" not in said
+    runs = json.loads(compare(capsys, known, part, "--json")[1])["runs"]
+    assert [run["energy_unknown"] for run in runs] == [{}, {"bus": ["tail_s of link class 3g"]}]
+
+
+def test_a_group_that_some_runs_do_not_have_is_one_line(capsys, tmp_path):
+    groups = [
+        "{name: train, profile: phone-mid, count: 25, access: train}",
+        "{name: bus, profile: phone-low, count: %d, access: 3g, split: null}",
+    ]
+    paths = []
+    for name, text in (("none", groups[:1]), ("ten", [groups[0], groups[1] % 10]), ("two", [groups[0], groups[1] % 2])):
+        paths.append(written(tmp_path / name, [100, 50], round_s=1))
+        (paths[-1] / "scenario.yaml").write_text("\n".join(["devices:", *(f"  - {each}" for each in text)]))
+    out = compare(capsys, *paths[:2])[1]
+    (line,) = (line for line in out.splitlines() if "devices." in line)
+    assert line.split()[0] == "devices.1"
+    assert "10 bus (phone-low, 3g)" in line
+    several = [line.split()[0] for line in compare(capsys, *paths)[1].splitlines() if "devices." in line]
+    assert several == ["devices.1", "devices.1.count"]
+
+
+def test_a_picture_is_said_to_be_written_and_whether_in_place_of_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [written(tmp_path / name, [100, 50], round_s=1) for name in ("a", "b")]
+    last = [compare(capsys, *runs, "--png", "both.png")[1].splitlines()[-1].split(maxsplit=2) for _ in range(2)]
+    assert last == [["picture", "both.png"], ["picture", "both.png", "(in place of the file that was there)"]]
+    json.loads(compare(capsys, *runs, "--png", "both.png", "--json")[1])
+
+
 def test_comparing_never_loads_torch(tmp_path):
     one, two = (written(tmp_path / name, [100, 50], round_s=1) for name in "ab")
     command = ["compare", str(one), str(two), "--json"]
