@@ -44,8 +44,8 @@ def _outage(found: Found) -> list[Text]:
     share = found.get("outage", 0.0)
     if share < LEAST:
         return []
-    why = " of that time are outages: no faster link mends these, but waiting for fewer devices may"
-    keys = " (training.wait, training.over_selection)"
+    why = " of that time are outages: no faster link mends these, but waiting for fewer devices may: set"
+    keys = " training.participants to half of them, and training.over_selection=50%"
     return [Text.assemble((f.percent(share), STRONG), (why + keys, LABEL))]
 
 

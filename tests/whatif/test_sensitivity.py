@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -108,6 +109,18 @@ def test_what_no_faster_link_mends_is_said(tmp_path, capsys):
     assert share > 0.5
     text = " ".join(capsys.readouterr().out.split())
     assert f"{100 * share:.1f} % of that time are outages: no faster link mends these" in text
+
+
+def test_what_is_said_to_help_against_outages_does_with_the_settings_that_are_named():
+    """Half of the 60 commuters, and half as many more drawn: the settings are accepted, and save most of the time."""
+    hint = io.StringIO()
+    view.show({"rounds": 1, "virtual_s": 1.0, "effects": [], "outage": 0.5}, Console(file=hint, width=200))
+    named = re.findall(r"training\.\w+", hint.getvalue())
+    assert named == ["training.participants", "training.over_selection"]
+    assert "training.participants to half of them, and training.over_selection=50%" in hint.getvalue()
+    path, rounds = SCENARIOS / "commuters.yaml", "training.rounds=2"
+    settings = ("training.participants=30", "training.over_selection=50%")
+    assert end_s(path, rounds, *settings) < end_s(path, rounds) / 2
 
 
 def test_where_links_always_carry_something_no_outage_is_mentioned(two):
