@@ -139,8 +139,17 @@ class RunFolder:
 
     @property
     def has_rounds(self) -> bool:
-        """True once a round is in rounds.csv."""
-        return (self.path / ROUNDS).read_bytes().count(b"\n") > 1
+        """True once a round is in rounds.csv, be it round 0: how things stand before the first one."""
+        return self._num_rows > 0
+
+    @property
+    def has_ended_rounds(self) -> bool:
+        """True once a round has ended; round 0 is none of them."""
+        return self._num_rows > 1
+
+    @property
+    def _num_rows(self) -> int:
+        return (self.path / ROUNDS).read_bytes().count(b"\n") - 1
 
     def discard(self) -> None:
         """Take back what was written before the first round, so that the same path can be used again."""

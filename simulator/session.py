@@ -119,7 +119,8 @@ def _outcome(scenario: Scenario, work: Work, folder: RunFolder, view: Observer) 
     except (Stalled, RunFailed, MemoryError) as error:
         raise RunFailed(f"{_reason(error, scenario)}\nreproduce: {_again(scenario, work, folder)}") from error
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; the rounds so far are in {folder.path}") from None
+        ended = "; the rounds so far are in" if folder.has_ended_rounds else " before a round had ended; its folder is"
+        raise Interrupted(f"interrupted{ended} {folder.path}") from None
     except ValueError as error:
         if folder.has_rounds:
             raise RunFailed(f"{error}\nreproduce: {_again(scenario, work, folder)}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from simulator.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 FOUR = str(ROOT / "scenarios" / "four_phones.yaml")
@@ -38,6 +39,22 @@ def test_json_is_one_object_with_the_summary_and_nothing_else(capsys, tmp_path):
     assert summary == json.loads((tmp_path / "r" / "summary.json").read_text())
     adapter = {entry.name for entry in (tmp_path / "r" / "adapter").iterdir()}
     assert adapter == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("after", "said"), [(0, " before a round had ended; its folder is"), (1, "; the rounds so far are in")]
+)
+def test_whoever_interrupts_a_run_is_told_whether_a_round_had_ended(capsys, tmp_path, monkeypatch, after, said):
+    append = RunFolder.append_round
+
+    def interrupted(folder, row):
+        append(folder, row)
+        if row.round == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "append_round", interrupted)
+    code, out, err = run(capsys, "run", FOUR, "--timing-only", "--json", "--out", str(tmp_path / "r"))
+    assert (code, out, err) == (130, "", f"splitwire: interrupted{said} {tmp_path / 'r'}\n")
 
 
 def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):
