@@ -4,7 +4,7 @@ A device is a task from the round in which it joins until it goes. It goes at an
 does: its connections break, its update is lost, and it may come back when the next round opens. A round opens when the
 one before has ended, with those who stay and with those who are available just then; if nobody is, it opens when the
 next device is. It ends when everybody in it has finished or is gone. A device that has finished need not wait for the
-others: it goes on with the next round before that is open.
+others: it goes on with the next round before that is open, and what it sends meanwhile counts in the next round.
 
 Whom a round waits for is a rule (`policies`) about its barrier: the kind of message that comes first in it. As soon as
 the rule has waited long enough, whoever has not sent one is given up: it goes, as if it had left, and counts as late.

@@ -406,6 +406,15 @@ def test_a_message_whose_last_bit_has_left_is_lost_too_if_an_end_hangs_up_before
     assert [row.outcome for row in record.messages] == ["cancelled", "delivered"]
 
 
+def test_whoever_has_finished_goes_on_at_once_and_its_messages_count_in_the_next_round(scenarios):
+    outcome = run(scenarios, "training.aggregate_every=2", "training.rounds=2")
+    end_s = outcome.record.rounds[1].end_s
+    up = [row for row in outcome.record.messages if row.direction == "up"]
+    assert any(row.round == 2 and row.delivered_s < end_s for row in up)
+    for number in (1, 2):
+        assert outcome.record.rounds[number].bytes_up == sum(row.size_bytes for row in up if row.round == number)
+
+
 def test_a_device_that_comes_back_shakes_hands_again():
     transport, record = small_network()
 
