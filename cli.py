@@ -99,7 +99,8 @@ def retime(
 def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, a study's own file, or a run's folder")],
     vary: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUES", help="An axis: a,b,c or 1..11; several make a grid")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="An axis: a,b or 1..11 or 5,20Mbit/s (no blank); several make a grid"),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of every variant, such as 1,2,3 or 1..5")] = None,
