@@ -31,7 +31,7 @@ class Shown:
     rows: Sequence[Row]
     variants: Sequence[Row]  # none with one seed
     best_by: str
-    best: Row
+    best: Row | None  # None where nothing has what is compared
     folder: str
     goals: Sequence[float] = ()  # perplexities to come down to; none where nothing was trained
     reached: Mapping[str, Sequence[Reached | None]] = field(default_factory=dict)  # when some of the cells did
@@ -42,12 +42,13 @@ def show(console: Console, shown: Shown) -> None:
     """Print the table and the best cell."""
     rows = shown.variants or shown.rows
     columns = [name for name in shown.columns if not (shown.variants and name == "seed")]
-    told, hidden = _picked(rows, shown.best_by)
+    by = shown.best_by if shown.best else "perplexity"  # nobody came to the target: who came nearest to it
+    told, hidden = _picked(rows, by)
     table, spared = _table(told, columns, shown, _width(console))
     console.print(table)
     file = "variants.csv" if shown.variants else "study.csv"
     if hidden:
-        console.print(Text(f"  the best {len(told)} by {_HEADS[shown.best_by]}; {hidden:,} more in {file}", LABEL))
+        console.print(Text(f"  the best {len(told)} by {_HEADS[by]}; {hidden:,} more in {file}", LABEL))
     if spared:
         wider = ", or with a wider terminal" if console.width < MAX_WIDTH else ""
         text = f"{', '.join(_HEADS[name] for name in spared)}: in {file}{wider}"
@@ -69,17 +70,30 @@ def show(console: Console, shown: Shown) -> None:
     if shown.variants:
         text = "mean ± half of the 95 % t interval; differences from the first line are paired by seed"
         console.print(wrapped("seeds", Text(text, LABEL)), width=_width(console))
-    best = ", ".join(f"{name} {shown.best[name]}" for name in columns if name in shown.best)
-    value = Text.assemble((best, f"bold {ACCENT}"), (f"   by {_HEADS[shown.best_by]}: ", LABEL))
-    value.append(_FORMATS[shown.best_by](shown.best[shown.best_by]), STRONG)
-    equal = sum(all(row.get(name) == shown.best[name] for name in (shown.best_by, "bytes")) for row in rows)
-    if equal > 1:
-        value.append(f", the first of {equal:,} that are equal", LABEL)
-    if shown.best.get("dropped"):
-        value.append(f", with {_FORMATS['dropped'](shown.best['dropped'])} device steps dropped", BAD)
-        value.append(" on average" if shown.variants else "", BAD)
+    value = _best(shown, shown.best, rows) if shown.best else _none(shown)
     console.print(wrapped("best", value), width=_width(console))
     console.print(wrapped("results", Text(shown.folder, STRONG)), width=_width(console))
+
+
+def _best(shown: Shown, best: Row, rows: Sequence[Row]) -> Text:
+    """Which of these rows is best, by what, and what one should know of it."""
+    named = ", ".join(f"{name} {best[name]}" for name in shown.columns if name in best)
+    value = Text.assemble((named, f"bold {ACCENT}"), (f"   by {_HEADS[shown.best_by]}: ", LABEL))
+    value.append(_FORMATS[shown.best_by](best[shown.best_by]), STRONG)
+    equal = sum(all(row.get(name) == best[name] for name in (shown.best_by, "bytes")) for row in rows)
+    if equal > 1:
+        value.append(f", the first of {equal:,} that are equal", LABEL)
+    if best.get("dropped"):
+        value.append(f", with {_FORMATS['dropped'](best['dropped'])} device steps dropped", BAD)
+        value.append(" on average" if shown.variants else "", BAD)
+    return value
+
+
+def _none(shown: Shown) -> Text:
+    """Why none is best: nothing came to the target, the only goal; a variant does where each of its seeds does."""
+    target = f.perplexity(shown.goals[-1])
+    who, how = ("variant", " with all of its seeds") if shown.variants else ("cell", "")
+    return Text.assemble(("none", "bold"), (f": no {who} came to perplexity {target}{how}", LABEL))
 
 
 def _width(console: Console) -> int:
@@ -144,8 +158,8 @@ def _table(rows: Sequence[Row], columns: Sequence[str], shown: Shown, width: int
         side: JustifyMethod = "left" if named or head == "numbers" else "right"
         table.add_column(head, style=style, justify=side, no_wrap=fits or not named, overflow="fold", width=least)
     for row, texts in zip(rows, cells, strict=True):
-        style = ACCENT if all(row.get(name) == shown.best.get(name) for name in columns) else None
-        table.add_row(*texts, style=style)
+        is_best = shown.best is not None and all(row.get(name) == shown.best.get(name) for name in columns)
+        table.add_row(*texts, style=ACCENT if is_best else None)
     return table, spared
 
 

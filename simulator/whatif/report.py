@@ -58,31 +58,34 @@ def report(
     folder.clear(MADE)
     numbered = table.with_numbers(rows, columns)
     variants = table.over_seeds(rows, columns) if SEED in columns else []
+    numbered_variants = table.with_numbers(variants, columns)
     folder.write("study.csv", table.as_csv(numbered))
     folder.write("study.parquet", table.as_parquet(numbered))
     if variants:
-        folder.write("variants.csv", table.as_csv(variants))
+        folder.write("variants.csv", table.as_csv(numbered_variants))
     curves = _curves(asked, ends)
     if curves:
         folder.write("curves.csv", table.as_csv(table.of_curves(curves)))
     note = _models(asked, base) if curves else ""
     for file, png in pictures(f"{base.name}{note}", asked.grid.axes, rows, curves, target):
         folder.write(file, png)
-    failed = sum(row["status"] == "failed" for row in rows)
-    name, best = table.best(variants or rows) or ("virtual_s", {})
+    named = asked.target if curves else None
     if console is not None:
+        name, best = table.best(variants or rows, targeted=named is not None)
         chosen = told_apart(asked.grid.axes, curves, target)
-        levels = goals(curves, target)
+        levels = goals(curves, target) if named is None else [named]
         when = {label: [_when(curve, goal) for goal in levels] for label, curve in chosen.items()}
         shown = Shown(base.name, columns, rows, variants, name, best, str(folder.path), levels, when, note)
         show(console, shown)
+    name, best = table.best(numbered_variants or numbered, targeted=named is not None)
     return {
         "cells": numbered,
-        "variants": variants,
+        "variants": numbered_variants,
         "best_by": name,
         "best": best,
         "folder": str(folder.path),
-        "failed": failed,
+        "failed": sum(row["status"] == "failed" for row in rows),
+        "refused": sum(row["status"] == "refused" for row in rows),
     }
 
 

@@ -118,12 +118,16 @@ def _spread(name: str, found: Estimate | None) -> Row:
     return {name: found and found.mean, f"{name}_half": found and found.half}
 
 
-def best(rows: Sequence[Row]) -> tuple[str, Row] | None:
-    """What is best, and by what: the least time to the target where all that was trained has one, else virtual time."""
-    trained = [row for row in rows if row.get("to_target_s") is not None]
-    name = "to_target_s" if trained else "virtual_s"
-    known = trained or [row for row in rows if row.get("virtual_s") is not None]
-    return (name, min(known, key=lambda row: (row[name], row["bytes"]))) if known else None
+def best(rows: Sequence[Row], *, targeted: bool) -> tuple[str, Row | None]:
+    """By what is compared, and what is best by it: the time to the target where anything came to it, else virtual time.
+
+    ``targeted``: a target was asked for, and perplexities are there. None is best where nothing came to it: to be the
+    first to end is no merit then.
+    """
+    there = any(row.get("to_target_s") is not None for row in rows)
+    name = "to_target_s" if there or targeted else "virtual_s"
+    known = [row for row in rows if row.get(name) is not None]
+    return name, min(known, key=lambda row: (row[name], row["bytes"]), default=None)
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:

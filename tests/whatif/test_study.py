@@ -246,6 +246,17 @@ def test_a_cell_that_does_not_fit_says_why_and_the_others_have_numbers(capsys, t
     assert fits["status"] == "done"
     assert (does_not["status"], does_not["virtual_s"]) == ("refused", None)
     assert does_not["reason"].startswith("low ")  # the group that is too small
+    assert (json.loads(out)["failed"], json.loads(out)["refused"]) == (0, 1)
+
+
+@pytest.mark.parametrize("seeds", [(), ("--seeds", "1,2")])
+def test_the_best_is_as_it_stands_among_the_cells_or_variants_numbers_as_numbers(capsys, tmp_path, seeds):
+    vary = ("--vary", "model.split=1,2,13", "--vary", "network.access.lte.up=5,20Mbit/s", *seeds)
+    result = json.loads(study(capsys, str(FOUR), *vary, "--json", "--out", str(tmp_path / "s"))[1])
+    best = result["best"]
+    assert best in result["variants" if seeds else "cells"]
+    assert (best["model.split"], best["network.access.lte.up [bit/s]"]) == (1, 20e6)
+    assert result["refused"] == (4 if seeds else 2)
 
 
 def test_equal_work_has_one_key_whatever_it_is_called_and_however_it_was_said():

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import cli
 from simulator import world
 from simulator.scenario import load
+from simulator.views.study import MOST_ROWS, Shown, show
 from simulator.whatif.campaign import Campaign, Means, Plan
 from simulator.whatif.cells import Failure, Result, Round, Task
 from simulator.whatif.folder import StudyFolder
-from simulator.whatif.table import LOWER_IS_BETTER, over_seeds
+from simulator.whatif.table import LOWER_IS_BETTER, best, over_seeds
 from simulator.whatif.workers import Local
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +132,37 @@ def test_the_target_that_is_asked_for_is_timed_and_who_never_comes_to_it_is_said
     assert "2 x perplexity 1.50 not reached" in out
     assert "time to target" not in " ".join(out.split())
     assert not (tmp_path / "s" / "pareto_target.png").exists()
+    assert "best          none: no cell came to perplexity 1.50" in out
+    goals = out.partition("by perplexity")[2].partition("───")[0]
+    assert re.findall(r"[\d.]+", goals) == ["1.50"]  # the one that is named, no other
+    result = json.loads(study(capsys, str(tmp_path / "run"), *vary, "--target", "1.5", "--json")[1])
+    assert (result["best_by"], result["best"]) == ("to_target_s", None)
+
+
+def test_where_some_come_to_the_target_the_best_is_one_of_them_though_another_ends_sooner(capsys, tmp_path):
+    """One round is over long before six, but six go lower."""
+    command = (str(FOUR), "--vary", "training.rounds=1,6", "--train", "--out", str(tmp_path / "s"), "--json")
+    short, long = json.loads(study(capsys, *command)[1])["cells"]
+    assert (short["virtual_s"] < long["virtual_s"], short["perplexity"] > long["perplexity"]) == (True, True)
+    wanted = (short["perplexity"] + long["perplexity"]) / 2
+    result = json.loads(study(capsys, *command, "--target", f"{wanted}")[1])
+    assert [cell["to_target_s"] is None for cell in result["cells"]] == [True, False]
+    assert (result["best_by"], result["best"]) == ("to_target_s", result["cells"][1])
+
+
+def test_of_many_cells_that_do_not_come_to_the_target_those_that_came_nearest_are_shown():
+    rows = [
+        {"lora.rank": str(rank), "way": "trained", "status": "done", "reason": None, **dict.fromkeys(LOWER_IS_BETTER)}
+        | {"virtual_s": rank, "bytes": rank, "perplexity": 100 - rank, "target": 1.5}
+        for rank in range(1, 2 * MOST_ROWS + 1)
+    ]
+    out = io.StringIO()
+    shown = Shown("s", ["lora.rank"], rows, [], *best(rows, targeted=True), "studies/s", [1.5])
+    show(Console(file=out, width=100), shown)
+    told = [int(line.split()[0]) for line in out.getvalue().splitlines() if " trained " in line]
+    assert told == list(range(2 * MOST_ROWS, MOST_ROWS, -1))
+    assert f"the best {MOST_ROWS} by perplexity; {MOST_ROWS} more in study.csv" in out.getvalue()
+    assert "none: no cell came to perplexity 1.50" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -159,6 +194,8 @@ def test_the_mean_time_to_a_target_is_known_only_where_every_seed_came_to_it():
     first, second = over_seeds(rows, ["rank", "seed"])
     assert (first["to_target_s"], second["to_target_s"]) == (None, 25.0)  # not 10: the slow seed is still on its way
     assert second["to_target_s_less_first"] is None
+    assert best([first, second], targeted=True) == ("to_target_s", second)
+    assert best([first], targeted=True) == ("to_target_s", None)
 
 
 def test_a_study_over_a_run_of_other_training_code_says_so(capsys, tmp_path, monkeypatch):
