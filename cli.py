@@ -36,7 +36,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        print(f"splitwire: {error or 'interrupted'}", file=sys.stderr)
+        print(f"splitwire: {str(error) or 'interrupted'}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -119,7 +119,7 @@ def _outcome(scenario: Scenario, work: Work, folder: RunFolder, view: Observer) 
     except (Stalled, RunFailed, MemoryError) as error:
         raise RunFailed(f"{_reason(error, scenario)}\nreproduce: {_again(scenario, work, folder)}") from error
     except KeyboardInterrupt:
-        ended = "; the rounds so far are in" if folder.has_ended_rounds else " before a round had ended; its folder is"
+        ended = "; the rounds so far are in" if folder.has_ended_rounds else " before a round had ended; the folder is"
         raise Interrupted(f"interrupted{ended} {folder.path}") from None
     except ValueError as error:
         if folder.has_rounds:

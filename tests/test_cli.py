@@ -42,7 +42,7 @@ def test_json_is_one_object_with_the_summary_and_nothing_else(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("after", "said"), [(0, " before a round had ended; its folder is"), (1, "; the rounds so far are in")]
+    ("after", "said"), [(0, " before a round had ended; the folder is"), (1, "; the rounds so far are in")]
 )
 def test_whoever_interrupts_a_run_is_told_whether_a_round_had_ended(capsys, tmp_path, monkeypatch, after, said):
     append = RunFolder.append_round
@@ -55,6 +55,15 @@ def test_whoever_interrupts_a_run_is_told_whether_a_round_had_ended(capsys, tmp_
     monkeypatch.setattr(RunFolder, "append_round", interrupted)
     code, out, err = run(capsys, "run", FOUR, "--timing-only", "--json", "--out", str(tmp_path / "r"))
     assert (code, out, err) == (130, "", f"splitwire: interrupted{said} {tmp_path / 'r'}\n")
+
+
+def test_an_interruption_before_anything_is_there_is_said_too(capsys, tmp_path, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "create", interrupted)
+    code, out, err = run(capsys, "run", FOUR, "--timing-only", "--json", "--out", str(tmp_path / "r"))
+    assert (code, out, err) == (130, "", "splitwire: interrupted\n")
 
 
 def test_the_folder_of_a_run_holds_what_happened(capsys, tmp_path):
