@@ -53,7 +53,7 @@ $(VENV)/.ready: $(VENV)/.tools
 	$(PIP) -c constraints.txt -e .
 	touch $@
 
-# where that fails, for want of a C compiler, the network runs from its sources, a third as fast
+# where that fails, for want of a C compiler, the network runs from its sources, a quarter as fast
 $(VENV)/.network: $(VENV)/.tools $(wildcard netmodels/*.py)
 	@$(COMPILE) >$(VENV)/network.log 2>&1 || echo "the network is not compiled, see $(VENV)/network.log: it runs from its sources"
 	touch $@

@@ -1,7 +1,7 @@
-"""Compiles the network's inner loop to C, beside its sources, for who asks: ``make fast``.
+"""Compiles the network's inner loop to C, beside its sources: set-up does it, and ``make fast``.
 
-Needs mypy, setuptools and a C compiler. The sources stay what runs without this, and give the same traces to the last
-bit (tests/test_compiled.py); what compiling is worth is in docs/benchmarks/network.md.
+Needs mypy, setuptools and a C compiler. Without them, and once a source has been edited, the sources run. Traces are
+the same to the last bit (tests/test_compiled.py); what compiling is worth is in docs/benchmarks/network.md.
 """
 
 import os

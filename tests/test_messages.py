@@ -47,7 +47,7 @@ def same(one, other):
     return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
-def reads_as_frame_or_value_error(frame):
+def assert_a_frame_or_a_value_error(frame):
     try:
         kind, round, tensors = unpack(frame)
     except ValueError as error:
@@ -139,7 +139,7 @@ def test_a_frame_with_flipped_bits_is_refused_or_is_another_frame(data, tensors)
     frame = bytearray(pack("activations", 3, tensors))
     for _ in range(data.draw(st.integers(1, 4))):
         frame[data.draw(st.integers(0, len(frame) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    reads_as_frame_or_value_error(bytes(frame))
+    assert_a_frame_or_a_value_error(bytes(frame))
 
 
 def test_every_single_flipped_bit_of_a_frame_is_survived():
@@ -147,12 +147,12 @@ def test_every_single_flipped_bit_of_a_frame_is_survived():
     for bit in range(8 * len(frame)):
         flipped = bytearray(frame)
         flipped[bit // 8] ^= 1 << bit % 8
-        reads_as_frame_or_value_error(bytes(flipped))
+        assert_a_frame_or_a_value_error(bytes(flipped))
 
 
 @given(noise=st.binary(max_size=200))
 def test_noise_is_refused_in_one_sentence_or_is_a_frame(noise):
-    reads_as_frame_or_value_error(noise)
+    assert_a_frame_or_a_value_error(noise)
 
 
 MSGPACK_VALUES = st.recursive(
@@ -164,7 +164,7 @@ MSGPACK_VALUES = st.recursive(
 @given(version=st.just(1) | MSGPACK_VALUES, kind=st.just("control") | MSGPACK_VALUES, rest=MSGPACK_VALUES)
 def test_frames_of_the_wrong_fields_are_refused(version, kind, rest):
     for fields in (rest, [version, kind], [version, kind, 0, rest], [version, kind, 0, [["x", "int8", [1], rest]]]):
-        reads_as_frame_or_value_error(msgpack.packb(fields))
+        assert_a_frame_or_a_value_error(msgpack.packb(fields))
 
 
 HOSTILE = {

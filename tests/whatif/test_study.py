@@ -457,7 +457,7 @@ def begun(folder: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-def wait_until_gone(group: int) -> None:
+def assert_gone_soon(group: int) -> None:
     """Fails if a process of the group, a worker of the killed study, lives on."""
     for _ in range(500):
         try:
@@ -472,14 +472,14 @@ def test_the_workers_of_a_killed_study_end_with_it_in_the_middle_of_their_cells(
     process = begun(tmp_path / "s", "--vary", "training.rounds=2,3,100000")  # the last one takes minutes
     process.kill()
     process.communicate()
-    wait_until_gone(process.pid)
+    assert_gone_soon(process.pid)
 
 
 def test_a_study_that_was_killed_goes_on_with_what_is_missing(capsys, tmp_path):
     process = begun(tmp_path / "killed", "--set", "training.rounds=60", "--seeds", "1..8")
     process.kill()
     process.communicate()
-    wait_until_gone(process.pid)
+    assert_gone_soon(process.pid)
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "cells").glob("*.json")}
     assert 2 <= len(before) < 8
     options = (str(FOUR), "--set", "training.rounds=60", "--seeds", "1..8", "--json")
