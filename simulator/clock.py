@@ -42,6 +42,7 @@ Ts = TypeVarTuple("Ts")
 
 _COMPACT_ABOVE: Final = 64  # cancelled timers; fewer cost less than sorting the queue again
 _NAMES_SHOWN: Final = 12  # waiting actors in an error message
+_INF: Final = math.inf
 _NEVER: Final = (math.inf, math.inf, 0)  # behind every place in SimPy's queue
 
 
@@ -77,6 +78,19 @@ class Source(Protocol):
         """
 
 
+class _Silence:
+    """The source that has no events."""
+
+    def next_event_s(self) -> float:
+        return math.inf
+
+    def play(self, until_s: float) -> float:
+        return until_s
+
+
+_SILENCE: Final = _Silence()
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop whose time is that of its own SimPy environment, ``env``.
 
@@ -107,7 +121,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._queue: list[Any] = self.env._queue  # of (time, priority, sequence, event)
         self._num_cancelled = 0  # timers that still stand in the queue
         self._failure: BaseException | None = None
-        self._source: Source | None = None
+        self._source: Source = _SILENCE
         self._stale = False  # the source has changed since it was asked
         self._turn: tuple[float, float, int] = _NEVER
 
@@ -155,7 +169,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         Whenever it has changed it has to say so (`reconsider`). Among timers of the same instant its turn is that of
         one armed once all who act at that change have acted.
         """
-        if self._source is not None:
+        if self._source is not _SILENCE:
             raise RuntimeError(f"the loop drives {self._source!r} already")
         self._source = source
         self.reconsider()
@@ -219,39 +233,45 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _step(self) -> None:
         """Let the next event happen, SimPy's or the source's: the only place where time moves."""
-        queue, env, source = self._queue, self.env, self._source
-        if self._stale and source is not None:
+        queue, env = self._queue, self.env
+        if self._stale:
             self._stale = False
-            next_s = source.next_event_s()
-            self._turn = _NEVER if next_s == math.inf else (next_s, NORMAL, next(env._eid))
-        first, event = _NEVER, None
-        while queue:
-            first = queue[0]
+            next_s = self._source.next_event_s()
+            self._turn = _NEVER if next_s == _INF else (next_s, NORMAL, next(env._eid))
+        first = queue[0] if queue else _NEVER
+        turn = self._turn
+        if first < turn:
             event = first[3]
-            if event.__class__ is not Timer or not event._cancelled:
-                break
+            if event.__class__ is not Timer:
+                self._keep_within(first[0])
+                env.step()
+                return
             heappop(queue)
-            self._num_cancelled -= 1
-            first, event = _NEVER, None
-        theirs = self._turn < first
-        when_s = self._turn[0] if theirs else first[0]
-        if event is None and not theirs:
-            raise Deadlock("no timer is armed", env.now, _waiting(self))
-        if when_s > self._horizon_s:
-            if env.now < self._horizon_s:
-                env.run(until=self._horizon_s)
-            raise HorizonReached("the horizon is reached", env.now, _waiting(self))
-        if theirs and source is not None:
-            self._stale = True
-            reached_s = source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
-            env._now = max(env._now, reached_s)
-        elif event.__class__ is Timer:  # as `Environment.step` does it, for what we know it to be
-            heappop(queue)
-            env._now = when_s
+            if event._cancelled:
+                self._num_cancelled -= 1
+                return
+            when_s = first[0]
+            if when_s > self._horizon_s:
+                self._keep_within(when_s)
+            env._now = when_s  # as `Environment.step` does it, for what we know it to be
             event.callbacks = None
             event._run()
+        elif turn is not _NEVER:
+            if turn[0] > self._horizon_s:
+                self._keep_within(turn[0])
+            self._stale = True
+            reached_s = self._source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
+            if reached_s > env._now:
+                env._now = reached_s
         else:
-            env.step()
+            raise Deadlock("no timer is armed", env.now, _waiting(self))
+
+    def _keep_within(self, when_s: float) -> None:
+        """Raise HorizonReached, at the horizon, before an event beyond it."""
+        if when_s > self._horizon_s:
+            if self.env.now < self._horizon_s:
+                self.env.run(until=self._horizon_s)
+            raise HorizonReached("the horizon is reached", self.env.now, _waiting(self))
 
     def timer_was_cancelled(self) -> None:
         """Count it; rebuild the queue without the cancelled timers once they are the larger half."""
