@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 HOT: Final = (
-    "agenda", "airtime", "cubic", "dates", "flows", "forest", "levels", "network", "pools", "queues", "rates", "routes",
-    "sharing", "tcp", "tickets", "transfer",
+    "agenda", "airtime", "arrivals", "cubic", "dates", "flows", "forest", "levels", "network", "pools", "queues",
+    "rates", "routes", "sharing", "tcp", "tickets", "transfer",
 )  # fmt: skip
 
 

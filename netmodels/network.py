@@ -23,7 +23,6 @@ _MOST_ROUNDS: Final = 4.0
 _PATIENCE: Final = 0.1
 _LEAST_STEP: Final = 0.0005  # of what it still needs: a transfer of days is not looked at every 0.1 s
 _SAME: Final = 0.03  # a share that differs by less is left alone
-_AT_ONCE: Final = 1000  # events that `run` plays in one go
 
 
 class Network:
@@ -55,6 +54,10 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network {len(self._links)} links, {len(self._transfers)} transfers>"
+
+    def __contains__(self, flow_id: Hashable) -> bool:
+        """Whether bits of a transfer have still to leave."""
+        return flow_id in self._transfers
 
     @property
     def now_s(self) -> float:
@@ -151,19 +154,6 @@ class Network:
                 self._look_at_windows(when_s)
         self._now_s = max(now_s, self._now_s)
         done, self._done = self._done, []
-        return done
-
-    def run(self, until_s: float) -> list[Completion]:
-        """Play the next event, of which there must be one, and those after it that come before ``until_s``.
-
-        Stops at the first instant at which bits of a transfer have left for good (see `advance`); it is then `now_s`.
-        After a thousand events it stops in any case, so that a program can be interrupted.
-        """
-        done: list[Completion] = []
-        for _ in range(_AT_ONCE):
-            done = self.advance(self.next_event_s())
-            if done or not self.next_event_s() < until_s:
-                break
         return done
 
     def _manage(self, transfer: Transfer, ack_route: tuple[str, ...]) -> None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Hashable
-from contextvars import Context
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from netmodels.arrivals import Arrivals
 from netmodels.network import Network
 from netmodels.topology import Topology
 from netmodels.transfer import Completion
@@ -63,14 +63,14 @@ class _Way(NamedTuple):
     direction: Literal["up", "down"]
 
 
-class _Leaving(NamedTuple):
-    """A message whose bits are still leaving."""
+class _UnderWay(NamedTuple):
+    """A message that has not arrived."""
 
     id: int
     message: Message
     way: _Way
     queued_s: float
-    left: asyncio.Future[None] | None  # None: nobody waits for that
+    left: asyncio.Future[None] | None  # when its last bit has; None: nobody waits for that
     ends: tuple[Hashable, Hashable]  # of the connection
 
 
@@ -86,30 +86,30 @@ class SimulatedTransport:
     def __init__(self, network: Network, topology: Topology, record: Record) -> None:
         """Take the network, the routes between its ends, and where to note messages."""
         self._network, self._topology, self._record = network, topology, record
-        self.next_event_s = network.next_event_s  # it is the loop's `Source`
+        self._arrivals = Arrivals(network)
+        self.next_event_s = self._arrivals.next_event_s  # it is the loop's `Source`
         self._mailboxes: defaultdict[str, dict[Kind, Mailbox[Message]]] = defaultdict(dict)
         self._to_notify: list[tuple[str, Kind]] = []  # mailboxes of the infrastructure, in the order they were made
-        self._leaving: dict[Hashable, _Leaving] = {}
-        self._of_device: defaultdict[str, dict[int, _Leaving]] = defaultdict(dict)  # the same by the end that may go
+        self._under_way: dict[Hashable, _UnderWay] = {}
+        self._of_device: defaultdict[str, dict[int, _UnderWay]] = defaultdict(dict)  # the same by the end that may go
         self._times_gone: Counter[str] = Counter()
         self._gone: set[str] = set()
         self._ways: dict[tuple[str, str], _Way] = {}
         self._wire_bytes = lru_cache(_MOST_SIZES)(network.wire_bytes)
         self._ids = count()
         self._loop: VirtualLoop | None = None  # which plays the network
-        self._context = Context()  # in which messages arrive
 
     async def send(self, message: Message) -> None:
         """Send over the route between the two actors; see `Transport.send`. RuntimeError outside virtual time."""
         if message.receiver in self._gone:
             return
         left: asyncio.Future[None] = (self._loop or self._enter(running_loop())).create_future()
-        leaving = self._start(message, left)
+        sent = self._start(message, left)
+        self._arrivals.watched.add(sent.id)
         try:
             await left
         except asyncio.CancelledError:
-            if leaving.id in self._leaving:
-                self._cut_off(leaving)
+            self._cut_off(sent)
             raise
 
     def post(self, message: Message) -> None:
@@ -117,15 +117,15 @@ class SimulatedTransport:
         if message.receiver not in self._gone:
             self._start(message, None)
 
-    def _start(self, message: Message, left: asyncio.Future[None] | None) -> _Leaving:
+    def _start(self, message: Message, left: asyncio.Future[None] | None) -> _UnderWay:
         loop = self._loop or self._enter(running_loop())
         flow_id, queued_s = next(self._ids), loop.time()
         way, ends = self._way(message.sender, message.receiver), self._ends(message)
         self._network.start(queued_s, flow_id, message.size_bytes, way.route, connection=ends, ack_route=way.back)
-        leaving = _Leaving(flow_id, message, way, queued_s, left, ends)
-        self._leaving[flow_id] = self._of_device[way.device][flow_id] = leaving
+        sent = _UnderWay(flow_id, message, way, queued_s, left, ends)
+        self._under_way[flow_id] = self._of_device[way.device][flow_id] = sent
         loop.reconsider()
-        return leaving
+        return sent
 
     def receive(self, actor: str, kind: Kind) -> Coroutine[Any, Any, Message]:
         """Wait for a message; see `Transport.receive`."""
@@ -139,29 +139,31 @@ class SimulatedTransport:
         """See `Transport.hang_up`. Messages to the device that have arrived and were not yet taken are lost too."""
         self._gone.add(device)
         self._times_gone[device] += 1
-        for leaving in list(self._of_device[device].values()):
-            self._cut_off(leaving)
-            left = leaving.left
-            if left and not left.done() and leaving.message.receiver == device:  # its own sends end with its task
+        for sent in list(self._of_device[device].values()):
+            self._cut_off(sent)
+            left = sent.left
+            if left and not left.done() and sent.message.receiver == device:  # its own sends end with its task
                 left.set_result(None)
         self._mailboxes.pop(device, None)
         for actor, kind in self._to_notify:
             notice = Message(sender=device, receiver=actor, kind=kind, round=0, size_bytes=0, payload=HUNG_UP)
             self._mailboxes[actor][kind].put(notice)
 
-    def _cut_off(self, leaving: _Leaving) -> None:
-        """Stop a flow at this instant."""
+    def _cut_off(self, sent: _UnderWay) -> None:
+        """Stop a flow at this instant, unless its last bit has left."""
+        if sent.id not in self._network:
+            return
         loop = self._loop or running_loop()
         now_s = loop.time()
-        self._forget(leaving)
-        self._network.cancel(now_s, leaving.id)
+        self._forget(sent)
+        self._network.cancel(now_s, sent.id)
         loop.reconsider()
-        self._note(leaving, now_s, float("nan"), "cancelled")
+        self._note(sent, now_s, float("nan"), "cancelled")
 
-    def _forget(self, leaving: _Leaving) -> None:
-        """Its last bit has left, or never will."""
-        del self._leaving[leaving.id]
-        del self._of_device[leaving.way.device][leaving.id]
+    def _forget(self, sent: _UnderWay) -> None:
+        """It has arrived, or never will."""
+        del self._under_way[sent.id]
+        del self._of_device[sent.way.device][sent.id]
 
     def _enter(self, loop: VirtualLoop) -> VirtualLoop:
         """The first message: from now on the loop plays the network."""
@@ -187,22 +189,23 @@ class SimulatedTransport:
         return ((sender, number), (receiver, number)) if number else (sender, receiver)
 
     def play(self, until_s: float) -> float:
-        """Play the network on until somebody's last bit has left: he goes on, and the message arrives later."""
-        loop = self._loop or running_loop()
-        for completion in self._network.run(until_s):
-            leaving = self._leaving[completion.flow_id]
-            self._forget(leaving)
-            if leaving.left and not leaving.left.done():
-                leaving.left.set_result(None)
-            loop.call_at(completion.delivered_s, self._deliver, leaving, completion, context=self._context)
-        return self._network.now_s
+        """Play the network on until something arrives, or the last bit has left of what somebody waits for."""
+        arrivals = self._arrivals
+        for completion in arrivals.run(until_s):
+            sent = self._under_way[completion.flow_id]
+            if sent.left and not sent.left.done():
+                sent.left.set_result(None)
+            if completion.delivered_s <= arrivals.now_s:
+                self._forget(sent)
+                self._deliver(sent, completion)
+        return arrivals.now_s
 
-    def _deliver(self, leaving: _Leaving, completion: Completion) -> None:
-        if self._times_gone and self._ends(leaving.message) != leaving.ends:  # somebody has hung up meanwhile
-            self._note(leaving, completion.sent_s, float("nan"), "cancelled")
+    def _deliver(self, sent: _UnderWay, completion: Completion) -> None:
+        if self._times_gone and self._ends(sent.message) != sent.ends:  # somebody has hung up meanwhile
+            self._note(sent, completion.sent_s, float("nan"), "cancelled")
             return
-        self._note(leaving, completion.sent_s, completion.delivered_s, "delivered")
-        self._mailbox(leaving.message.receiver, leaving.message.kind).put(leaving.message)
+        self._note(sent, completion.sent_s, completion.delivered_s, "delivered")
+        self._mailbox(sent.message.receiver, sent.message.kind).put(sent.message)
 
     def _mailbox(self, actor: str, kind: Kind) -> Mailbox[Message]:
         boxes = self._mailboxes[actor]
@@ -212,19 +215,19 @@ class SimulatedTransport:
                 self._to_notify.append((actor, kind))
         return boxes[kind]
 
-    def _note(self, leaving: _Leaving, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
-        message = leaving.message
+    def _note(self, sent: _UnderWay, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
+        message = sent.message
         self._record.message(
             MessageRow(
-                leaving.id,
+                sent.id,
                 message.round,
                 message.kind,
                 message.sender,
                 message.receiver,
-                leaving.way.direction,
+                sent.way.direction,
                 message.size_bytes,
                 self._wire_bytes(message.size_bytes),
-                leaving.queued_s,
+                sent.queued_s,
                 sent_s,
                 delivered_s,
                 outcome,
