@@ -25,6 +25,7 @@ from typing import Final
 
 JOULES_PER_WH: Final = 3600.0
 BYTES_PER_MB: Final = 1e6
+_INF: Final = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +43,13 @@ class Radio:
             if not 0 <= getattr(self, figure) < math.inf:
                 raise ValueError(f"{figure} of a radio must be finite and >= 0, got {getattr(self, figure)}")
 
-    def bytes_j(self, *, up_bytes: float = 0, down_bytes: float = 0) -> float:
-        """Joules for bytes alone, the time the radio is awake left out."""
-        return (self.joules_per_mb_up * up_bytes + self.joules_per_mb_down * down_bytes) / BYTES_PER_MB
+    def message_j(self, awake_s: float, size_bytes: float, up: bool) -> float:
+        """Joules for a message of so many bytes, up or down, that keeps the radio awake so much longer.
 
-    def awake_j(self, awake_s: float) -> float:
-        """Joules for so many seconds awake; tails are in them already (see `Spans`)."""
-        return self.on_w * awake_s
+        Tails are in the time already (see `Spans`).
+        """
+        joules_per_mb = self.joules_per_mb_up if up else self.joules_per_mb_down
+        return self.on_w * awake_s + joules_per_mb * size_bytes / BYTES_PER_MB
 
 
 def battery_percent(energy_j: float, battery_wh: float) -> float:
@@ -70,12 +71,13 @@ class Spans:
 
     def add(self, start_s: float, end_s: float) -> float:
         """Add a span; return by how many seconds the union has grown. Raises ValueError for one that ends early."""
-        if not start_s <= end_s < math.inf:
+        if not start_s <= end_s < _INF:
             raise ValueError(f"a span must end after it starts, got {start_s} to {end_s} s")
-        if self._ends_s and (first_s := self._starts_s[-1]) <= start_s <= (last_s := self._ends_s[-1]):
+        ends_s = self._ends_s
+        if ends_s and (first_s := self._starts_s[-1]) <= start_s <= (last_s := ends_s[-1]):
             if end_s <= last_s:  # the last span goes on, as nearly always
                 return 0.0
-            self._ends_s[-1] = end_s
+            ends_s[-1] = end_s
             grown_s = end_s - first_s - (last_s - first_s)
             return grown_s if grown_s > 0 else 0.0
         first = bisect_left(self._ends_s, start_s)

@@ -11,7 +11,7 @@ _AT_ONCE: Final = 1000  # events of the network that are played in one go
 
 
 class Arrivals:
-    """Plays a network and tells of every transfer when it arrives; of those that are `watched`, when they have left too.
+    """Plays a network and tells of every transfer when it arrives; of `watched` ones also when they have left.
 
     ``now_s`` is up to when everything has been played.
     """

@@ -261,8 +261,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._keep_within(turn[0])
             self._stale = True
             reached_s = self._source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
-            if reached_s > env._now:
-                env._now = reached_s
+            env._now = max(env._now, reached_s)
         else:
             raise Deadlock("no timer is armed", env.now, _waiting(self))
 

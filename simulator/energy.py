@@ -97,14 +97,16 @@ class _Used:
     """What one machine has used so far, in joules by part, and how long it has computed in each round."""
 
     consumer: Consumer
-    joules: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    compute_j: float = 0.0
+    radio_j: float = 0.0
+    idle_j: float = 0.0
     busy_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     awake: Spans = field(default_factory=Spans)
 
     @property
     def total_j(self) -> float:
         """All parts."""
-        return math.fsum(self.joules.values())
+        return math.fsum((self.compute_j, self.radio_j, self.idle_j))
 
 
 @dataclass(slots=True)
@@ -158,16 +160,16 @@ class Meter:
 
     def compute(self, row: ComputeRow) -> float:
         """Joules of a computation; nan if its actor's power is unknown."""
-        name = row.actor
-        used = self._others.get(name) or self._devices.get(name) or self._found(name)
+        name, number, _, _, start_s, end_s, _ = row
+        used = self._devices.get(name) or self._others.get(name) or self._found(name)
         if used is None:
             return UNKNOWN
-        span_s = row.end_s - row.start_s
+        span_s = end_s - start_s
         energy_j = used.consumer.figures.training_w * span_s
-        used.joules["compute"] += energy_j
-        used.busy_s[row.round] += span_s
+        used.compute_j += energy_j
+        used.busy_s[number] += span_s
         if name in self._devices:
-            round = self._rounds[row.round]
+            round = self._rounds[number]
             round.energy_j += energy_j
             round.devices[name] = None
         return energy_j
@@ -178,14 +180,20 @@ class Meter:
         Sending, that is until the last bit has left; receiving, until it has arrived; then the tail. A message that was
         given up costs its time alone: how many bytes had left is not in its row.
         """
-        up = row.direction == "up"
-        name = row.sender if up else row.receiver
+        _, number, _, sender, receiver, way, size_bytes, _, queued_s, sent_s, delivered_s, outcome, _ = row
+        up = way == "up"
+        name = sender if up else receiver
         used = self._devices.get(name) or self._found(name)
         if used is None:
             return UNKNOWN
-        energy_j = _radio_j(used, row, up)
-        used.joules["radio"] += energy_j
-        round = self._rounds[row.round]
+        energy_j = UNKNOWN
+        radio = used.consumer.figures.radio
+        if radio is not None:
+            end_s = sent_s if up or math.isnan(delivered_s) else delivered_s
+            awake_s = used.awake.add(queued_s, end_s + radio.tail_s)
+            energy_j = radio.message_j(awake_s, size_bytes if outcome == "delivered" else 0, up)
+        used.radio_j += energy_j
+        round = self._rounds[number]
         round.energy_j += energy_j
         round.devices[name] = None
         return energy_j
@@ -199,11 +207,11 @@ class Meter:
         for name in round.devices:
             used = self._devices[name]
             idle_j = used.consumer.figures.resting_w * (span_s - used.busy_s.pop(row.round, 0.0))
-            used.joules["idle"] += idle_j
+            used.idle_j += idle_j
             round.energy_j += idle_j
         for used in self._others.values():
             figures = used.consumer.figures
-            used.joules["idle"] += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
+            used.idle_j += figures.resting_w * (figures.units * span_s - used.busy_s.pop(row.round, 0.0))
         return round.energy_j
 
     def has_worked(self, device: str) -> bool:
@@ -216,9 +224,9 @@ class Meter:
         if used is None:
             resting = self._find(device)
             return UNKNOWN if resting is None else resting.figures.resting_w * now_s
-        figures, computing_j = used.consumer.figures, used.joules["compute"]
+        figures, computing_j = used.consumer.figures, used.compute_j
         rested_s = now_s - computing_j / figures.training_w
-        return computing_j + used.joules["radio"] + figures.resting_w * rested_s
+        return computing_j + used.radio_j + figures.resting_w * rested_s
 
     def used_j(self, device: str) -> float:
         """What a device has used up to the last row about it; nan if a figure of it is unknown."""
@@ -239,9 +247,9 @@ class Meter:
             DeviceRow(
                 used.consumer.name,
                 used.consumer.group,
-                used.joules["compute"],
-                used.joules["radio"],
-                used.joules["idle"],
+                used.compute_j,
+                used.radio_j,
+                used.idle_j,
                 used.total_j,
                 _percent(used.total_j, used.consumer.figures.battery_wh),
             )
@@ -270,21 +278,10 @@ class Meter:
         }
 
 
-def _radio_j(used: _Used, row: MessageRow, up: bool) -> float:
-    radio = used.consumer.figures.radio
-    if radio is None:
-        return UNKNOWN
-    end_s = row.sent_s if up or math.isnan(row.delivered_s) else row.delivered_s
-    energy_j = radio.awake_j(used.awake.add(row.queued_s, end_s + radio.tail_s))
-    if row.outcome != "delivered":
-        return energy_j
-    return energy_j + (radio.bytes_j(up_bytes=row.size_bytes) if up else radio.bytes_j(down_bytes=row.size_bytes))
-
-
 def _parts(members: Iterable[_Used]) -> dict[str, float | None]:
     """Joules by part and in all, over some machines."""
     members = list(members)
-    sums = {part: math.fsum(used.joules[part] for used in members) for part in PARTS}
+    sums = {part: math.fsum(getattr(used, f"{part}_j") for used in members) for part in PARTS}
     sums["total"] = math.fsum(sums.values())
     return {part: _known(value) for part, value in sums.items()}
 

@@ -14,14 +14,14 @@ LTE = Radio(on_w=1.13, joules_per_mb_up=0.6134, joules_per_mb_down=0.0923, tail_
 def test_an_upload_pays_for_its_bytes_and_for_the_radio_until_the_tail_ends():
     """12.5 MB at 12.5 Mbit/s: 8 s and 10 s of tail at 1.13 W, 0.6134 J a megabyte: 28.0 J."""
     spans = Spans()
-    energy_j = LTE.awake_j(spans.add(0.0, 8.0 + LTE.tail_s)) + LTE.bytes_j(up_bytes=12.5e6)
+    energy_j = LTE.message_j(spans.add(0.0, 8.0 + LTE.tail_s), 12.5e6, up=True)
     assert energy_j == pytest.approx(18 * 1.13 + 12.5 * 0.6134) == pytest.approx(28.0075)
 
 
 def test_a_megabyte_up_costs_what_the_fit_of_the_measurement_says_without_its_tail():
     """The meter's fit for LTE up at 12.5 Mbit/s: 2.48 J a megabyte, of which 1.8 W are screen and processor."""
     seconds = 8 / 12.5
-    assert LTE.bytes_j(up_bytes=1e6) + (LTE.awake_j(seconds) + 1.8 * seconds) == pytest.approx(2.48, rel=0.02)
+    assert LTE.message_j(seconds, 1e6, up=True) + 1.8 * seconds == pytest.approx(2.48, rel=0.02)
 
 
 def test_transfers_that_follow_within_the_tail_pay_one_tail():
