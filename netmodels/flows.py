@@ -86,11 +86,11 @@ class Flows:
         path = route if isinstance(route, Route) else self._routes.find(route)
         if now_s != self._now_s:
             self._move(now_s)
-        flow = FlowState(flow_id, self._tickets.draw(), path.names, weight)
+        flow = FlowState(flow_id, self._tickets.draw(), path, weight)
         flow.remaining_bits = size_bits
         flow.since_s = self._now_s
         flow.peak_bps = path.peak_bps
-        self._routes.enter(self._now_s, flow, path.plain)
+        self._routes.enter(self._now_s, flow, path)
         self._flows[flow_id] = flow
         self._join_links(flow)
         self._rebound(flow, cap_bps if cap_bps < path.peak_bps else path.peak_bps)
@@ -100,8 +100,8 @@ class Flows:
         flow = self._find(flow_id)
         self._move(now_s)
         if flow.pool is not None or flow.dirty:
-            route, left_bits = self._routes.find(flow.names), self.remove(now_s, flow_id)
-            self.add(now_s, flow_id, left_bits, route, weight=weight, cap_bps=cap_bps)
+            left_bits = self.remove(now_s, flow_id)
+            self.add(now_s, flow_id, left_bits, flow.route, weight=weight, cap_bps=cap_bps)
             return
         left_bits = flow.left_bits(self._now_s)
         self._rates.drop(flow)

@@ -28,8 +28,8 @@ class Rates:
 
     def __init__(self, tickets: Tickets, smallest_tree: float) -> None:
         self._stamp = 0
-        self._dirty_links: dict[LinkState, None] = {}
-        self._dirty_flows: list[FlowState] = []  # each once: it is marked
+        self._dirty_links: list[LinkState] = []  # each once: it is marked
+        self._dirty_flows: list[FlowState] = []  # likewise
         self._dirty_cells: dict[LinkState, None] = {}  # of equal times, where somebody came, went or has another rate
         self._extended: list[FlowState] = []
         self._levels = Levels(tickets)
@@ -68,7 +68,9 @@ class Rates:
             return
         live = link.demand_bps > link.limit_bps * FULL
         if live or link.live:
-            self._dirty_links[link] = None
+            if not link.dirty:
+                link.dirty = True
+                self._dirty_links.append(link)
             if live != link.live:
                 link.live = live
                 step = 1 if live else -1
@@ -142,17 +144,15 @@ class Rates:
     def _place(self, now_s: float, begun: int) -> None:
         """Find a place for every flow touched. Whoever has a stamp of `begun` or later has been seen to."""
         work, self._dirty_flows = [flow for flow in self._dirty_flows if flow.dirty], []
-        if self._dirty_links:
-            links = list(self._dirty_links)
-            if len(links) > 1:  # outer ones before inner ones
-                links.sort(key=_width_of, reverse=True)
-            for link in links:
-                if not link.live:
-                    work += link.flows
-                elif link.pool is not None or link.stamp >= begun:
-                    continue
-                elif not self._forest.adopt(now_s, link):
-                    self._solve(now_s, link, work)
+        links, self._dirty_links = self._dirty_links, []
+        if len(links) > 1:  # outer ones before inner ones
+            links.sort(key=_width_of, reverse=True)
+        for link in links:
+            link.dirty = False
+            if not link.live:
+                work += link.flows
+            elif link.pool is None and link.stamp < begun and not self._forest.adopt(now_s, link):
+                self._solve(now_s, link, work)
         for flow in work:  # may grow on the way
             flow.dirty = False
             if flow.stamp >= begun or flow.pool is not None:
@@ -166,7 +166,6 @@ class Rates:
                 self._levels.insert(now_s, flow, pool)
             else:
                 self._solve(now_s, next(link for link in flow.links if link.live), work)
-        self._dirty_links.clear()
 
     def _release(self, now_s: float, flow: FlowState) -> None:
         """No link can hold this flow back: it has its bound."""

@@ -17,6 +17,17 @@ from netmodels.sharing import FlowState, LinkState
 _MOST: Final = 100_000  # so much is remembered beyond what is in use; a population may have millions of links
 
 
+class Seat:
+    """A link by name: its state if it is shared, or else who has it for himself."""
+
+    __slots__ = ("flow", "link", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.link: LinkState | None = None
+        self.flow: FlowState | None = None
+
+
 class Route:
     """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss.
 
@@ -24,10 +35,13 @@ class Route:
     the airtime of one.
     """
 
-    __slots__ = ("latency_s", "loss_probability", "names", "peak_bps", "plain", "timed")
+    __slots__ = ("age", "latency_s", "line", "loss_probability", "names", "peak_bps", "plain", "seats", "timed")
 
     def __init__(self, names: tuple[str, ...], links: list[Link], specs: Mapping[str, Link]) -> None:
         self.names = names
+        self.seats: list[Seat] = []  # of its links, if they are of the same `age` as all
+        self.age = 0
+        self.line: tuple[LinkState, ...] = ()  # the shared links that the last flow found
         self.plain = all(map(_is_plain, links))
         self.timed = any(link.airtime for link in links)
         if not self.plain:
@@ -44,8 +58,8 @@ class Routes:
     def __init__(self, specs: Mapping[str, Link]) -> None:
         self._specs = specs
         self._routes: dict[tuple[str, ...], Route] = {}
-        self._links: dict[str, LinkState] = {}
-        self._alone: dict[str, FlowState] = {}  # who has a link for himself
+        self._seats: dict[str, Seat] = {}
+        self._age = 1  # grows when seats are forgotten
         self._lines: dict[tuple[LinkState, ...], tuple[LinkState, ...]] = {}  # equal ones as one object
         self._most = _MOST
 
@@ -53,53 +67,67 @@ class Routes:
         """What is known of a route."""
         return self._routes.get(names) or self._resolve(names)
 
-    def enter(self, now_s: float, flow: FlowState, plain: bool) -> None:
+    def enter(self, now_s: float, flow: FlowState, route: Route) -> None:
         """A flow begins on its route: give it its shared links."""
-        found = []
-        links, alone = self._links, self._alone
-        for name in flow.names:
-            link = links.get(name)
+        if route.age != self._age:
+            route.seats, route.age = [self._seat(name) for name in route.names], self._age
+        found: list[LinkState] = []
+        line, plain = route.line, route.plain
+        same = True
+        for seat in route.seats:
+            link = seat.link
             if link is None:
-                if plain and name not in alone:
-                    alone[name] = flow
+                if plain and seat.flow is None:
+                    seat.flow = flow
                     continue
-                link = self._share(now_s, name, flow, plain)
+                link = self._share(now_s, seat, flow, plain)
             if link is not None:
+                same = same and len(found) < len(line) and line[len(found)] is link
                 found.append(link)
-        line = tuple(found)
-        flow.links = self._lines.setdefault(line, line)
+        if not same or len(found) < len(line):
+            line = tuple(found)
+            route.line = line = self._lines.setdefault(line, line)
+        flow.links = line
 
     def leave(self, flow: FlowState) -> None:
         """A flow is over: links that it had for itself are nobody's."""
-        if len(flow.links) < len(flow.names):
-            for name in flow.names:
-                if self._alone.get(name) is flow:
-                    del self._alone[name]
+        seats = flow.route.seats
+        if len(flow.links) < len(seats):
+            for seat in seats:
+                if seat.flow is flow:
+                    seat.flow = None
 
-    def _share(self, now_s: float, name: str, flow: FlowState, plain: bool) -> LinkState | None:
+    def _seat(self, name: str) -> Seat:
+        seat = self._seats.get(name)
+        if seat is None:
+            seat = self._seats[name] = Seat(name)
+        return seat
+
+    def _share(self, now_s: float, seat: Seat, flow: FlowState, plain: bool) -> LinkState | None:
         """The state of a link that has none yet; None if the flow has the link for itself."""
-        first = self._alone.pop(name, None)
-        if first is None and (plain or _is_plain(self._specs[name])):
-            self._alone[name] = flow
+        first = seat.flow
+        if first is None and (plain or _is_plain(self._specs[seat.name])):
+            seat.flow = flow
             return None
-        link = self._state(name)
+        link = self._state(seat)
         if first is not None:
+            seat.flow = None
             link.limit_bps = link.link.capacity.at(now_s)
             link.flows[first] = 1.0
             link.demand_bps = first.bound_bps
-            first.links = tuple([self._links[each] for each in first.names if each in self._links])
+            first.links = tuple([each.link for each in first.route.seats if each.link is not None])
         return link
 
-    def _state(self, name: str) -> LinkState:
-        link = self._links.get(name)
+    def _state(self, seat: Seat) -> LinkState:
+        link = seat.link
         if link is None:
-            spec = self._specs[name]
-            cell = None if spec.radio_in is None else self._state(spec.radio_in)
-            link = self._links[name] = LinkState(spec, cell)
+            spec = self._specs[seat.name]
+            cell = None if spec.radio_in is None else self._state(self._seat(spec.radio_in))
+            link = seat.link = LinkState(spec, cell)
         return link
 
     def _resolve(self, names: tuple[str, ...]) -> Route:
-        if len(self._routes) >= _MOST or len(self._links) + len(self._lines) >= self._most:
+        if len(self._routes) >= _MOST or len(self._seats) + len(self._lines) >= self._most:
             self._forget()
         try:
             links = [self._specs[name] for name in names]
@@ -117,8 +145,13 @@ class Routes:
         """Drop all routes, and the links that nobody is on; they come back when they are asked for."""
         self._routes.clear()
         self._lines.clear()
-        self._links = {name: link for name, link in self._links.items() if link.in_use}
-        self._most = _MOST + 2 * len(self._links)
+        self._seats = {name: seat for name, seat in self._seats.items() if _in_use(seat)}
+        self._age += 1
+        self._most = _MOST + 2 * len(self._seats)
+
+
+def _in_use(seat: Seat) -> bool:
+    return seat.flow is not None or (seat.link is not None and seat.link.in_use)
 
 
 def _is_plain(link: Link) -> bool:

@@ -11,7 +11,6 @@ tree) can take their place behind the same signature: they read the flows and li
 import math
 from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heapreplace
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from netmodels.capacity import Constant
@@ -20,6 +19,7 @@ from netmodels.link import Link
 
 if TYPE_CHECKING:
     from netmodels.pools import Pool
+    from netmodels.routes import Route
 
 # A link that its flows could fill exactly binds nobody; this much keeps rounding of the sums from saying otherwise.
 FULL: Final = 1 + 1e-12
@@ -36,8 +36,8 @@ class LinkState:
         "airtime",
         "cell",
         "constant",
-        "count",
         "demand_bps",
+        "dirty",
         "flows",
         "left_bps",
         "limit_bps",
@@ -47,7 +47,6 @@ class LinkState:
         "pool",
         "stamp",
         "watched",
-        "weight",
     )
 
     def __init__(self, link: Link, cell: "LinkState | None" = None) -> None:
@@ -59,12 +58,11 @@ class LinkState:
         self.demand_bps = 0.0
         self.flows: dict[FlowState, float] = {}  # the use of each, in order of arrival
         self.live = False
+        self.dirty = False  # its flows need a solve
         self.pool: Pool | None = None  # its water level, if it is part of a tree; it then stays live as long as that
         self.watched = False  # an entry for its next change of capacity is pending
         self.stamp = 0  # of the last solve that visited it
         self.left_bps = 0.0  # the rest are scratch fields of `share_links`
-        self.weight = 0.0
-        self.count = 0
         self.open = False
 
     @property
@@ -94,11 +92,11 @@ class FlowState(Dated):
         "links",
         "live_links",
         "mark",
-        "names",
         "peak_bps",
         "pool",
         "rate_bps",
         "remaining_bits",
+        "route",
         "serial",
         "share_bps",
         "since_s",
@@ -108,11 +106,11 @@ class FlowState(Dated):
         "wish",
     )
 
-    def __init__(self, flow_id: Hashable, serial: int, names: tuple[str, ...], weight: float) -> None:
+    def __init__(self, flow_id: Hashable, serial: int, route: "Route", weight: float) -> None:
         super().__init__()
         self.flow_id = flow_id
         self.serial = serial  # order of arrival
-        self.names = names  # the route
+        self.route = route
         self.links: tuple[LinkState, ...] = ()  # those of its links that have a state, in the order of the route
         self.wish = weight  # as asked for; equal times in a cell change `weight`
         self.weight = weight
@@ -172,9 +170,6 @@ class FlowState(Dated):
         self.since_s = now_s
         self.rate_bps = rate_bps
         self.finish_s = now_s + self.remaining_bits / rate_bps if rate_bps > 0 else self.end_s()
-
-
-_by_key = attrgetter("key")
 
 
 def component(first: LinkState, stamp: int) -> tuple[list[LinkState], list[FlowState]]:
@@ -244,12 +239,7 @@ def share_link(link: LinkState, flows: list[FlowState]) -> None:
     uses = None if link.airtime is None else link.flows
     left, rest = link.limit_bps, flows
     while rest:
-        weight = 0.0
-        for flow in rest:
-            weight += flow.weight if uses is None else flow.weight * uses[flow]
-        level = 0.0
-        if left > 0:
-            level = left / weight if weight > 0 else math.inf  # no weight: where nobody can send, nobody takes anything
+        level = _level(link, left, rest)
         free = []
         for flow in rest:
             if flow.key > level:
@@ -265,52 +255,56 @@ def share_link(link: LinkState, flows: list[FlowState]) -> None:
 
 
 def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
-    """Share any connected links among all their flows; reorders `flows` and writes their `share_bps`.
+    """Share any connected links among all their flows; writes their `share_bps`.
 
-    Every flow must cross at least one of `links`; links of its route outside them are taken as inert.
-    O(flows x (route + log flows) + links log links).
+    Every flow must cross at least one of `links`; links of its route outside them are taken as inert. The link that
+    fills at the lowest level holds its flows there, but those whose bounds are lower: they leave it more, so it comes
+    again. Levels of the others only rise by that, so a stored one is a lower bound. O(flows x route) a pass over a
+    link, of which one or two are nearly always enough.
     """
-    flows.sort(key=_by_key)
-    _open_links(links, flows)
-    heap = [(link.left_bps / link.weight, index) for index, link in enumerate(links) if link.weight > 0]
+    for flow in flows:
+        flow.share_bps = -1.0  # none yet
+    for link in links:
+        link.open = True
+        link.left_bps = link.limit_bps
+    rests = [list(link.flows) for link in links]
+    heap = [(_level(link, link.left_bps, rests[index]), index) for index, link in enumerate(links)]
     heapify(heap)
-    upcoming = 0
     while heap:
         stored, index = heap[0]
         link = links[index]
-        if not link.count:
+        rest = rests[index] = [flow for flow in rests[index] if flow.share_bps < 0]
+        if not rest:
             heappop(heap)
             continue
-        level = link.left_bps / link.weight if link.left_bps > 0 else 0.0
-        if level > stored:  # levels only rise as flows leave, so a stored one is a lower bound
+        level = _level(link, link.left_bps, rest)
+        if level > stored:
             heapreplace(heap, (level, index))
-            continue
-        while upcoming < len(flows) and flows[upcoming].share_bps >= 0:
-            upcoming += 1
-        if upcoming < len(flows) and flows[upcoming].key <= level:
-            _fix(flows[upcoming], flows[upcoming].bound_bps)
-            continue
-        heappop(heap)
-        for flow in link.flows:
-            if flow.share_bps < 0:
+            if heap[0][1] != index:
+                continue
+        bounded = [flow for flow in rest if flow.key <= level]
+        for flow in bounded:
+            _fix(flow, flow.bound_bps)
+        if not bounded:
+            heappop(heap)
+            for flow in rest:
                 _fix(flow, flow.weight * level)
     for link in links:
         link.open = False
 
 
-def _open_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
-    """Set up the scratch fields of the links that are to be shared, and of the flows."""
-    for link in links:
-        link.open = True
-        link.left_bps = link.limit_bps
-        link.weight = 0.0
-        link.count = 0
+def _level(link: LinkState, left_bps: float, flows: list[FlowState]) -> float:
+    """The level at which these flows fill what is left of a link; infinity if they take nothing of it, nobody sends.
+
+    Weights are added up anew each time: a difference of sums would lose light ones to the rounding of heavy ones.
+    """
+    uses = None if link.airtime is None else link.flows
+    weight = 0.0
     for flow in flows:
-        flow.share_bps = -1.0  # not fixed yet
-        for link in flow.links:
-            if link.open:
-                link.weight += flow.weight if link.airtime is None else flow.weight * link.flows[flow]
-                link.count += 1
+        weight += flow.weight if uses is None else flow.weight * uses[flow]
+    if left_bps <= 0:
+        return 0.0
+    return left_bps / weight if weight > 0 else math.inf
 
 
 def _fix(flow: FlowState, share_bps: float) -> None:
@@ -319,5 +313,3 @@ def _fix(flow: FlowState, share_bps: float) -> None:
         if link.open:
             use = 1.0 if link.airtime is None else link.flows[flow]
             link.left_bps -= share_bps * use
-            link.weight -= flow.weight * use
-            link.count -= 1

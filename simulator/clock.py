@@ -238,7 +238,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._stale = False
             next_s = self._source.next_event_s()
             self._turn = _NEVER if next_s == _INF else (next_s, NORMAL, next(env._eid))
-        first = queue[0] if queue else _NEVER
+        first: tuple[Any, ...] = queue[0] if queue else _NEVER
         turn = self._turn
         if first < turn:
             event = first[3]

@@ -239,8 +239,8 @@ class _Rounds:
                 continue
             first_s, last_s, adapters_j = radios[device.device]
             radio = figures[device.group].radio
-            tail_j = radio.awake_j(max(0.0, last_s + radio.tail_s - end_s)) if radio else 0.0
-            kept_j = min(tail_j, radio.awake_j(first_s)) if radio else 0.0
+            tail_j = radio.on_w * max(0.0, last_s + radio.tail_s - end_s) if radio else 0.0
+            kept_j = min(tail_j, radio.on_w * first_s) if radio else 0.0
             exchange_j = adapters_j + device.idle_j * self.exchange_s / end_s
             groups[device.group].append(self.mean(device.energy_j - tail_j + kept_j, exchange_j))
         return dict(groups)

@@ -49,6 +49,16 @@ def test_shares_are_in_proportion_to_weights():
     assert (flows.rate_bps("x"), flows.rate_bps("y")) == (6, 2)
 
 
+def test_light_flows_get_what_a_very_heavy_one_leaves_though_rounding_cannot_tell_them_beside_it():
+    """heavy takes its 40 of a; both light ones could have 30 of the rest, but of b they get 20, beside a capped one."""
+    flows = flows_over(a=100, b=90)
+    flows.add(0, "heavy", 1e6, ("a",), weight=1e20, cap_bps=40)
+    flows.add(0, "capped", 1e6, ("b",), weight=1e14, cap_bps=50)
+    for light in ("x", "y"):
+        flows.add(0, light, 1e6, ("a", "b"), weight=1e-3)
+    assert [flows.rate_bps(name) for name in ("heavy", "capped", "x", "y")] == [40, 50, 20, 20]
+
+
 def test_what_a_capped_flow_leaves_goes_to_the_others():
     flows = flows_over(a=10)
     flows.add(0, "capped", 30, ("a",), cap_bps=2)

@@ -425,17 +425,3 @@ def test_transfers_leave_nothing_for_the_collector_of_cycles(model):
         assert gc.collect() == 0
     finally:
         gc.enable()
-
-
-def test_playing_on_stops_now_and_then_even_where_nobody_is_concerned_and_changes_nothing():
-    """A link that changes 2,000 times a second for 100 s: whoever plays it has to be able to listen to Ctrl-C."""
-    link = Link("a", Steps((0.0, 0.0005), (1e6, 3e6), period_s=0.001), 0.25)
-    at_once, by_turns = (Network([link], TCP) for _ in range(2))
-    for network in (at_once, by_turns):
-        network.start(0, "x", 20 * MB, ("a",))
-    turns, done = 0, []
-    while not done:
-        done = by_turns.run(math.inf)
-        turns += 1
-    assert play(at_once) == {"x": done[0]}
-    assert turns > 20
