@@ -30,6 +30,7 @@ GPU_TAU_S: Final = 65.0
 FLAGSHIPS_HEAT_SINCE: Final = 2022
 
 _MOST_STEPS: Final = 64
+_HALF_THE_DIGITS: Final = 1e-8  # of a time: the step that is so small brings the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,20 @@ class Throttle:
         """How long work takes that would take ``full_speed_s`` in the cold, begun at that warmth.
 
         Newton's method from below: the work done is a concave, increasing function of time, so every step stays below
-        the answer and the last ones double the digits.
+        the answer and the last ones double the digits. It begins with the time at the speed of the beginning.
         """
         sustained, heating_s = self.sustained, self.heating_s
         if sustained == 1:
             return full_speed_s
         slack = (1 - sustained) * (1 - warmth)
         slack_s = slack * heating_s
-        spent_s = full_speed_s
+        spent_s = full_speed_s / (sustained + slack)
         for _ in range(_MOST_STEPS):
             gone = math.expm1(-spent_s / heating_s)
             missing_s = full_speed_s - sustained * spent_s + slack_s * gone
             step_s = missing_s / (sustained + slack * (1 + gone))
             spent_s += step_s
-            if step_s <= 1e-15 * spent_s:
+            if step_s <= _HALF_THE_DIGITS * spent_s:
                 break
         return spent_s
 

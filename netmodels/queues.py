@@ -16,6 +16,7 @@ _LEAST_BUFFER_BITS: Final = 8 * 96_000.0
 _FULL_LOAD: Final = 0.97  # of what the link carries: from there on a queue grows
 _LEAST_CAPACITY: Final = 0.01  # of the peak: what a queue in an outage is counted to drain with
 _TRIFLE_S: Final = 1e-4
+_CLEARLY: Final = 1 + 1e-9  # fuller by less is as full: which of two is nearer the sender counts, not rounding
 _MOST_LINES: Final = 100_000  # so many routes are remembered; a population may have millions
 
 
@@ -125,7 +126,7 @@ class Stake:
                 loaded = queue
                 num_loaded += 1
             use = queue.load_bps / (rate_bps if rate_bps > 1.0 else 1.0)
-            if use > most_use:
+            if use > most_use * _CLEARLY:
                 fullest, most_use = queue, use
         if num_loaded < 2:  # nearly always; rounded as in `_spread`, so that traces stay what they were
             place = loaded if num_loaded else fullest

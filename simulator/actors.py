@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -111,6 +111,10 @@ class Actor:
     def receive(self, kind: Kind) -> Coroutine[Any, Any, Message]:
         """Wait, when awaited, for the next message of a kind."""
         return self._transport.receive(self.name, kind)
+
+    def receive_until(self, kind: Kind, enough: Callable[[Message], bool]) -> Coroutine[Any, Any, None]:
+        """Hand over, when awaited, messages of a kind as they come, until `enough` says yes."""
+        return self._transport.receive_until(self.name, kind, enough)
 
 
 async def busy(loop: asyncio.AbstractEventLoop, seconds: float) -> None:

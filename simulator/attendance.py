@@ -140,8 +140,13 @@ class Attendance:
 
     async def gather(self, me: Actor, kind: Kind, round: int) -> list[Message]:
         """The messages of a round, in order of arrival, once everybody who is still in it has sent one."""
-        while not self._complete(kind, round):
-            self._note(kind, await me.receive(kind))
+
+        def enough(message: Message) -> bool:
+            self._note(kind, message)
+            return self._complete(kind, round)
+
+        if not self._complete(kind, round):
+            await me.receive_until(kind, enough)
         return self.still_there(round, list(self._rolls[round].received[kind].values())) if round in self._rolls else []
 
     async def arrivals(self, me: Actor, kind: Kind, round: int) -> AsyncIterator[Message]:
@@ -190,8 +195,9 @@ class Attendance:
 
         Raises ValueError for a sender that has finished the round although its message was still to be used.
         """
-        for message in messages:
-            self._check_in_time(message)
+        if round in self._left:
+            for message in messages:
+                self._check_in_time(message)
         gone = self._rolls[round].gone if round in self._rolls else {message.sender for message in messages}
         return [message for message in messages if message.sender not in gone]
 

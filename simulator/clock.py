@@ -364,7 +364,7 @@ def _reason(task: asyncio.Task[Any]) -> tuple[str, bool]:
     if not frames:
         return "something without a frame", False
     inner, module = frames[-1], frames[-1].f_globals["__name__"]
-    if inner.f_code is Mailbox.get.__code__:
+    if inner.f_code in {Mailbox.get.__code__, Mailbox.take_until.__code__}:
         return inner.f_locals["self"].name, False
     what = _short(inner.f_code.co_qualname)
     if inner.f_code is VirtualLoop.wait_event.__code__:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class Mailbox(Generic[T]):
         self._getters: deque[asyncio.Future[None]] = deque()
         self._num_promised = 0  # items at the head that belong to getters already woken, in their order
         self._loop: asyncio.AbstractEventLoop | None = None  # that of the first who waited
+        self._enough: Callable[[T], bool] | None = None  # who takes items as they come, and has said no so far
+        self._taken: asyncio.Future[None] | None = None  # when it says yes
 
     def __len__(self) -> int:
         return len(self._items)
@@ -29,18 +32,18 @@ class Mailbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Leave *item*; never blocks and takes no time."""
+        if self._enough is not None:
+            self._hand_over(item)
+            return
         self._items.append(item)
-        self._promise_one()
+        if self._getters:
+            self._promise_one()
 
     async def get(self) -> T:
         """Take the oldest item that is not promised to an earlier getter; wait for one if there is none."""
         if len(self._items) > self._num_promised:
-            item = self._items[self._num_promised]
-            del self._items[self._num_promised]
-            return item
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        getter: asyncio.Future[None] = self._loop.create_future()
+            return self._take()
+        getter = self._future()
         self._getters.append(getter)
         try:
             await getter
@@ -55,13 +58,55 @@ class Mailbox(Generic[T]):
         self._num_promised -= 1
         return self._items.popleft()
 
+    async def take_until(self, enough: Callable[[T], bool]) -> None:
+        """Hand every item to *enough* as soon as it is there, until it says yes; wake only then.
+
+        What *enough* raises is raised here. RuntimeError if somebody waits already: items are for one or the other.
+        """
+        if self._getters or self._taken is not None:
+            raise RuntimeError(f"somebody waits for {self.name} already")
+        while len(self._items) > self._num_promised:
+            if enough(self._take()):
+                return
+        self._enough, self._taken = enough, self._future()
+        try:
+            await self._taken
+        finally:
+            self._enough = self._taken = None
+
+    def _hand_over(self, item: T) -> None:
+        """To whoever takes items as they come; what he does may bring others meanwhile, which he is handed first."""
+        enough, taken = self._enough, self._taken
+        assert enough is not None
+        assert taken is not None
+        try:
+            if not enough(item):
+                return
+        except Exception as error:  # it is his
+            self._enough = None
+            if not taken.done():
+                taken.set_exception(error)
+            return
+        self._enough = None
+        if not taken.done():
+            taken.set_result(None)
+
+    def _take(self) -> T:
+        """The oldest item that is not promised."""
+        item = self._items[self._num_promised]
+        del self._items[self._num_promised]
+        return item
+
+    def _future(self) -> asyncio.Future[None]:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.create_future()
+
     def _promise_one(self) -> None:
         """Promise an item to the first getter that still waits; cancelled ones take themselves off the list."""
-        getters = self._getters
-        if not getters:
-            return
-        getter = getters[0] if not getters[0].done() else next((each for each in getters if not each.done()), None)
-        if getter is not None:
-            getters.remove(getter)
-            self._num_promised += 1
-            getter.set_result(None)
+        for getter in self._getters:
+            if not getter.done():
+                self._getters.remove(getter)
+                self._num_promised += 1
+                getter.set_result(None)
+                return

@@ -1,7 +1,7 @@
 """Carries messages between actors: in virtual time over `netmodels`, which the loop plays along with its timers.
 
-The seam to real sockets is `Transport`: two coroutines, and what to do when a device comes or goes. What a message
-weighs is `size_bytes`; its payload is handed over as it is.
+The seam to real sockets is `Transport`: how to send and to receive, and what to do when a device comes or goes. What a
+message weighs is `size_bytes`; its payload is handed over as it is.
 
 A device that goes resets its connections, as the sockets of a stopped app do: what is under way on them, either way, is
 lost at that instant, and the other ends know at once (a real reset takes one latency). A device that stays but cannot
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -45,6 +45,10 @@ class Transport(Protocol):
 
     def receive(self, actor: str, kind: Kind) -> Coroutine[Any, Any, Message]:
         """Wait, when awaited, for the next message of that kind to an actor, or notice that a device has `HUNG_UP`."""
+        ...
+
+    def receive_until(self, actor: str, kind: Kind, enough: Callable[[Message], bool]) -> Coroutine[Any, Any, None]:
+        """Hand over, when awaited, messages and notices of that kind as they come, until `enough` says yes."""
         ...
 
     def connect(self, device: str) -> None:
@@ -131,6 +135,10 @@ class SimulatedTransport:
         """Wait for a message; see `Transport.receive`."""
         return self._mailbox(actor, kind).get()
 
+    def receive_until(self, actor: str, kind: Kind, enough: Callable[[Message], bool]) -> Coroutine[Any, Any, None]:
+        """Take messages as they come; see `Transport.receive_until`. The actor wakes once, not for each."""
+        return self._mailbox(actor, kind).take_until(enough)
+
     def connect(self, device: str) -> None:
         """See `Transport.connect`."""
         self._gone.discard(device)
@@ -209,11 +217,12 @@ class SimulatedTransport:
 
     def _mailbox(self, actor: str, kind: Kind) -> Mailbox[Message]:
         boxes = self._mailboxes[actor]
-        if kind not in boxes:
-            boxes[kind] = Mailbox(f"{actor}.{kind}")
+        box = boxes.get(kind)
+        if box is None:
+            box = boxes[kind] = Mailbox(f"{actor}.{kind}")
             if actor in self._topology.infrastructure:
                 self._to_notify.append((actor, kind))
-        return boxes[kind]
+        return box
 
     def _note(self, sent: _UnderWay, sent_s: float, delivered_s: float, outcome: Outcome) -> None:
         message = sent.message

@@ -40,6 +40,14 @@ def test_a_backlog_before_two_loaded_links_is_split_as_their_queues_are_long():
     assert second.backlog_bits == pytest.approx(110 * KB, rel=1e-3)
 
 
+@pytest.mark.parametrize("off", [0.0, 1e-12, -1e-12])
+def test_of_links_as_full_but_for_rounding_the_nearer_one_holds_the_backlog(off):
+    """Both at half load: a last digit must not decide where somebody waits, for a run that follows is another one."""
+    near, far = queues(Constant(8e6), Constant(8e6 * (1 + off)))
+    Stake((near, far)).put(0, 30 * KB, 4e6)
+    assert (near.backlog_bits, far.backlog_bits) == (30 * KB, 0)
+
+
 def test_half_of_a_burst_is_in_the_way_of_those_behind_it():
     narrow, wide = queues(Constant(8e6), Constant(80e6))
     stake = Stake((wide, narrow))
