@@ -77,6 +77,9 @@ class Source(Protocol):
         Return the time of the last; nothing else happens before.
         """
 
+    def tell(self) -> None:
+        """Tell the others what concerns them, now that the clock shows that time."""
+
 
 class _Silence:
     """The source that has no events."""
@@ -86,6 +89,9 @@ class _Silence:
 
     def play(self, until_s: float) -> float:
         return until_s
+
+    def tell(self) -> None:
+        pass
 
 
 _SILENCE: Final = _Silence()
@@ -260,8 +266,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if turn[0] > self._horizon_s:
                 self._keep_within(turn[0])
             self._stale = True
-            reached_s = self._source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
+            source = self._source
+            reached_s = source.play(first[0] if first[0] < self._beyond_s else self._beyond_s)
             env._now = max(env._now, reached_s)
+            source.tell()
         else:
             raise Deadlock("no timer is armed", env.now, _waiting(self))
 

@@ -91,6 +91,7 @@ class SimulatedTransport:
         """Take the network, the routes between its ends, and where to note messages."""
         self._network, self._topology, self._record = network, topology, record
         self._arrivals = Arrivals(network)
+        self._completions: list[Completion] = []  # to be told of
         self.next_event_s = self._arrivals.next_event_s  # it is the loop's `Source`
         self._mailboxes: defaultdict[str, dict[Kind, Mailbox[Message]]] = defaultdict(dict)
         self._to_notify: list[tuple[str, Kind]] = []  # mailboxes of the infrastructure, in the order they were made
@@ -198,15 +199,19 @@ class SimulatedTransport:
 
     def play(self, until_s: float) -> float:
         """Play the network on until something arrives, or the last bit has left of what somebody waits for."""
-        arrivals = self._arrivals
-        for completion in arrivals.run(until_s):
+        self._completions = self._arrivals.run(until_s)
+        return self._arrivals.now_s
+
+    def tell(self) -> None:
+        """Let senders go on, and hand over what has arrived."""
+        now_s = self._arrivals.now_s
+        for completion in self._completions:
             sent = self._under_way[completion.flow_id]
             if sent.left and not sent.left.done():
                 sent.left.set_result(None)
-            if completion.delivered_s <= arrivals.now_s:
+            if completion.delivered_s <= now_s:
                 self._forget(sent)
                 self._deliver(sent, completion)
-        return arrivals.now_s
 
     def _deliver(self, sent: _UnderWay, completion: Completion) -> None:
         if self._times_gone and self._ends(sent.message) != sent.ends:  # somebody has hung up meanwhile

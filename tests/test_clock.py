@@ -222,12 +222,18 @@ class Dates:
             if not self.next_event_s() < until_s:
                 return now_s
 
+    def tell(self):
+        pass
+
 
 class OneByOne(Dates):
-    """The same, each of whose dates concerns somebody."""
+    """The same, each of whose dates concerns somebody, who sees it on the clock."""
 
     def play(self, until_s):
         return super().play(-math.inf)
+
+    def tell(self):
+        assert now() == self.log[-1][0]
 
 
 def with_a_timer_for_each(dates):
