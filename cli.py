@@ -225,11 +225,12 @@ def sensitivity(
     from rich.console import Console  # noqa: PLC0415 -- as above
 
     from simulator.views import sensitivity as view  # noqa: PLC0415
+    from simulator.views.terminal import telling  # noqa: PLC0415
     from simulator.whatif.sensitivity import sensitivity as do  # noqa: PLC0415
 
     console = Console(stderr=as_json)
-    with console.status("") as status:
-        found = do(scenario, set_ or [], status.update, rounds=rounds).as_json()
+    with telling(console, "reading the scenario", lines=not as_json) as tell:
+        found = do(scenario, set_ or [], lambda what: tell(f"timing {what}"), rounds=rounds).as_json()
     if as_json:
         _print_json(found)
     else:

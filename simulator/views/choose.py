@@ -7,6 +7,7 @@ from rich.console import Console
 from simulator.views.info import RunInfo
 from simulator.views.live import LiveView
 from simulator.views.plain import PlainView
+from simulator.views.terminal import redraws
 from simulator.views.view import SilentView, View
 
 
@@ -14,6 +15,6 @@ def choose_view(info: RunInfo, console: Console, *, silent: bool = False) -> Vie
     """Live in a terminal; lines for a pipe, a log, or a terminal without cursor or UTF-8; nothing if ``silent``."""
     if silent:
         return SilentView()
-    if console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only:
+    if redraws(console):
         return LiveView(info, console)
     return PlainView(info, console.file)

@@ -15,8 +15,8 @@ from rich.text import Text
 from simulator.views import format as f
 from simulator.views.palette import ACCENT, BAD, LABEL, STRONG
 from simulator.views.pieces import progress_bar
+from simulator.views.terminal import SPACING_S, redraws
 
-SPACING_S: Final = 2.0  # real seconds between two lines
 BAR_WIDTH: Final = 40  # at most: the text has the first claim on the line
 LEAST_BAR_WIDTH: Final = 4  # a shorter one shows nothing
 SPARED: Final = ("real", "cached", "rounds", "failed")  # of the line, the first to go where it is too long
@@ -43,8 +43,8 @@ class Progress:
         self._doing, self._tried, self._to_try = "", 0, 0
         self._rounds: Sequence[tuple[int, int]] = ()
         self._since = _Mark(self._started_s, 0.0, started=False)
-        live = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
-        self._live = Live(console=console, transient=True, auto_refresh=False) if live and not silent else None
+        live = redraws(console) and not silent
+        self._live = Live(console=console, transient=True, auto_refresh=False) if live else None
 
     def __enter__(self) -> Self:
         """Begin to show."""

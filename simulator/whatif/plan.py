@@ -20,6 +20,7 @@ from simulator.failure import RunFailed
 from simulator.scenario import ALGORITHMS, Group, Scenario, load, written_at
 from simulator.views.charts import check_png
 from simulator.views.plan import picture, show
+from simulator.views.terminal import telling
 from simulator.whatif import plan_write
 from simulator.whatif.pictures import leave
 from simulator.whatif.plan_choice import ROUND_TIME, Chooser, Goal, Progress, lacking
@@ -44,11 +45,9 @@ class Wanted:
 def run(path: Path, overrides: Sequence[str], wanted: Wanted, *, quiet: bool = False) -> dict[str, Any]:
     """Plan, show it unless ``quiet``, draw it where that is wanted; see `plan`. OSError for what cannot be written."""
     console = Console(quiet=quiet)
-    if quiet:
-        result = plan(path, overrides, wanted, lambda _: None)
-    else:
-        with console.status("reading the scenario") as status:
-            result = plan(path, overrides, wanted, status.update)
+    with telling(console, "reading the scenario") as tell:
+        result = plan(path, overrides, wanted, tell)
+    if not quiet:
         show(console, result)
     if wanted.png is not None:
         if all(entry["round_s"] is None for entry in result["fleet"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -512,3 +513,15 @@ def test_equal_work_is_timed_once():
     cuts = {"near": Cut(2, 8), "far": Cut(3, 8)}
     assert watch.fleet(cuts) is watch.fleet(dict(reversed(cuts.items())))
     assert watch.retimings == 1
+
+
+def test_a_pipe_is_told_what_is_timed_and_json_stays_alone(few, capsys):
+    options = ["plan", str(few), "--splits", "2", "--ranks", "8", "--optimise", "round-time"]
+    assert cli.main(options) == 0
+    first, then = capsys.readouterr().out.split("\n", 1)
+    assert re.fullmatch(r"timing the fleet at split 2, rank 8 \(1 of 1\)  real \d\.\d s", first)
+    assert then.startswith("few phones")
+    assert cli.main([*options, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["name"] == "few phones"
+    assert captured.err == ""

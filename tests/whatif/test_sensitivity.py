@@ -207,10 +207,16 @@ def test_a_long_change_goes_on_below_itself_and_leaves_numbers_and_headings_whol
 def test_sensitivity_prints_one_json_object(two, capsys):
     assert cli.main(["sensitivity", str(TWO), "--json"]) == 0
     captured = capsys.readouterr()
+    assert captured.err == ""
     found = json.loads(captured.out)
     assert found == json.loads(json.dumps(two[0].as_json()))
     assert found["rounds"] == 2
     assert math.isclose(found["virtual_s"], end_s(TWO))
+
+
+def test_a_pipe_is_told_what_is_timed(capsys):
+    assert cli.main(["sensitivity", str(TWO), "--rounds", "1"]) == 0
+    assert re.match(r"timing as it is  real \d\.\d s\n", capsys.readouterr().out)
 
 
 def test_sensitivities_are_had_without_torch(without_torch):
