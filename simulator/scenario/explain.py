@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, get_args, get_origin
 
@@ -11,10 +11,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from simulator.scenario.errors import KeyPath
-from simulator.scenario.words import show, unknown
+from simulator.scenario.words import guess, show, unknown
 
 KEY_MARK: Final = "[key]"  # pydantic's last step to the key, rather than the value, of a mapping
 NOT_A_MAPPING: Final = frozenset({"model_type", "model_attributes_type", "dict_type", "mapping_type"})
+MISSING: Final = "missing: "  # how the sentence begins that asks for a key
 NOT_A_LIST: Final = frozenset({"tuple_type", "list_type"})
 
 
@@ -25,6 +26,7 @@ class Finding:
     path: KeyPath
     message: str
     at_key: bool = False
+    meant: KeyPath | None = None  # of an unknown key: where the one stands that was probably meant
 
 
 def explain(error: ValidationError, root: type[BaseModel]) -> Iterator[Finding]:
@@ -33,7 +35,15 @@ def explain(error: ValidationError, root: type[BaseModel]) -> Iterator[Finding]:
         path = details["loc"]
         at_key = details["type"] == "extra_forbidden" or path[-1:] == (KEY_MARK,)
         path = path[:-1] if path[-1:] == (KEY_MARK,) else path
-        yield Finding(path, _sentence(details, path, root), at_key)
+        near = guess(str(path[-1]), _fields(root, path[:-1])) if details["type"] == "extra_forbidden" else None
+        yield Finding(path, _sentence(details, path, root), at_key, None if near is None else (*path[:-1], near))
+
+
+def told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Without the key that is missing only because it is there with a misspelt name, which is told with the guess."""
+    found = list(findings)
+    meant = {each.meant for each in found}
+    return [each for each in found if each.path not in meant or not each.message.startswith(MISSING)]
 
 
 def _sentence(details: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
@@ -41,7 +51,7 @@ def _sentence(details: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> st
     if kind == "value_error":
         return str(details["ctx"]["error"])
     if kind == "missing":
-        return f"missing: {_fields(root, path[:-1])[str(path[-1])].description}"
+        return f"{MISSING}{_fields(root, path[:-1])[str(path[-1])].description}"
     sentences = {
         "extra_forbidden": unknown("key", str(path[-1]), _fields(root, path[:-1])),
         **dict.fromkeys(NOT_A_LIST, f"must be a list, got {given}"),

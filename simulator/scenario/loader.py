@@ -11,7 +11,7 @@ from devices.catalog import extended, find
 from simulator.scenario.access import fill_vary
 from simulator.scenario.checks import Lenient, findings, unused
 from simulator.scenario.errors import KeyPath, Problem, ScenarioError
-from simulator.scenario.explain import Finding, explain
+from simulator.scenario.explain import Finding, explain, told_once
 from simulator.scenario.fields import Surroundings, catalogue_profile, to_text
 from simulator.scenario.groups import default_names
 from simulator.scenario.model import Scenario
@@ -134,7 +134,7 @@ def _validate(raw: dict[str, Raw], around: Surroundings) -> tuple[Scenario | Non
             found.setdefault(finding.path, finding)
     for path, message in findings(raw, around.base_folder):
         found.setdefault(path, Finding(path, message))
-    return scenario, list(found.values())
+    return scenario, told_once(found.values())
 
 
 def _fill_names(raw: dict[str, Raw], name: str) -> None:

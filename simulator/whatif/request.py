@@ -13,7 +13,7 @@ from simulator.run_folder import SCENARIO, TAPE
 from simulator.run_reader import check_finished
 from simulator.scenario import Problem, Scenario, ScenarioError, Setting, Study, Template
 from simulator.scenario.errors import KeyPath
-from simulator.scenario.explain import explain
+from simulator.scenario.explain import explain, told_once
 from simulator.scenario.fields import Surroundings, Text, catalogue_profile
 from simulator.scenario.paths import find_path
 from simulator.scenario.study import read_seeds
@@ -116,7 +116,7 @@ def _judged(kind: type[_S], template: Template, raw: Raw, at: KeyPath) -> _S:
         around = Surroundings(template.folder, catalogue_profile)
         study = kind.model_validate(raw, context=around)
     except ValidationError as error:
-        for each in explain(error, kind):
+        for each in told_once(explain(error, kind)):
             path = (*at, *each.path)
             problems.append(locate(template.root, path, key=each.at_key).problem(path, each.message))
     if problems:

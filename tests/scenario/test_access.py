@@ -121,8 +121,11 @@ REFUSED = [
     ("class: home-wifi, vary: ar1",
      "s.yaml:21: network.access.wifi.vary: 'ar1' needs quantiles, and of the uplink of link class 'home-wifi' only one "
      "rate is known; allowed: once"),
-    ("wireless: {bandwith: 10 MHz, radius: 50 m}, latency: 1 ms",
+    ("wireless: {radius: 50 m}, latency: 1 ms",
      "s.yaml:21: network.access.wifi.wireless.bandwidth: missing: what the cell has for each direction"),
+    ("wireless: {bandwith: 10 MHz, radius: 50 m}, latency: 1 ms",
+     "s.yaml:21: network.access.wifi.wireless.bandwith: unknown key 'bandwith'; did you mean 'bandwidth'? (allowed: "
+     "bandwidth, radius, shadowing, margin, coherence)"),
 ]  # fmt: skip
 
 

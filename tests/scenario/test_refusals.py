@@ -238,6 +238,34 @@ def test_all_problems_are_shown_together_by_line_whoever_found_them(door):
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("devices:", "devcies:", "s.yaml:8: devcies: unknown key 'devcies'; did you mean 'devices'?"),
+        ("network:", "netwrok:", "s.yaml:18: netwrok: unknown key 'netwrok'; did you mean 'network'?"),
+        ("profile: phone-low", "profil: phone-low", "s.yaml:10: devices[0].profil: unknown key 'profil'; did you mean"),
+        ("count: 3", "coutn: 3", "s.yaml:11: devices[0].coutn: unknown key 'coutn'; did you mean 'count'?"),
+        ("up: 20 Mbit/s", "upp: 20 Mbit/s", "s.yaml:20: network.access.lte.upp: unknown key 'upp'; did you mean 'up'?"),
+        ("latency: 25 ms", "latencyy: 25 ms", "s.yaml:20: network.access.lte.latencyy: unknown key 'latencyy'; did"),
+    ],
+)
+def test_a_needed_key_that_is_misspelt_is_told_once(door, old, new, line):
+    (told,) = door.refused(door.changed((old, new)))
+    assert told.startswith(line)
+
+
+def test_a_key_that_is_missing_elsewhere_or_was_not_the_guess_is_still_told(door):
+    """One is misspelt in the first group, and the same one is missing in the second; a word that resembles none."""
+    changes = [("    profile: phone-low", "    profil: phone-low"), ("    profile: phone-high\n", "")]
+    told = door.refused(door.changed(*changes, ("    count: 3", "    zzz: 3")))
+    assert [line.split(": ")[1:3] for line in told] == [
+        ["devices[0].count", "missing"],
+        ["devices[0].profil", "unknown key 'profil'; did you mean 'profile'? (allowed"],
+        ["devices[0].zzz", "unknown key 'zzz' (allowed"],
+        ["devices[1].profile", "missing"],
+    ]
+
+
 def test_two_duplicate_keys_and_a_wrong_value_are_shown_together(door):
     lines = door.refused(door.changed(("seed: 7", "seed: 7\nseed: 8"), ("rounds: 10", "rounds: 0\n  rounds: 1")))
     assert lines == [
