@@ -11,16 +11,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from simulator.failure import RunFailed
+from simulator.shell import torn_value
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 ALLOW_CODE: Final = "--allow-code"
+VALUES: Final = ("--set", "--vary", "--seeds", "--splits", "--ranks")  # people write blanks in them
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +31,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a split GPT-2 with LoRA for simulated devices, and know what it would cost in the field.",
 )
+
+
+class _OneArgument(TyperCommand):
+    """A verb with one argument. What a shell has torn off a value is refused with how to write it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 -- of Click or Typer, by version
+        torn = torn_value(args, VALUES)
+        ctx.allow_extra_args = torn is not None
+        left = super().parse_args(ctx, args)
+        if ctx.args:
+            raise ValueError(torn)
+        return left
 
 
 @contextmanager
@@ -58,7 +73,7 @@ def _splitwire(
         context.with_resource(allowed(lambda line: print(f"splitwire: {line}", file=sys.stderr)))
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def run(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
@@ -78,7 +93,7 @@ def run(  # noqa: PLR0913, PLR0917 -- an argument for each option
         _print_json(summary)
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def retime(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run, such as runs/NAME/TIME-SEED")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value")] = None,
@@ -95,7 +110,7 @@ def retime(
         _print_json(summary)
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def study(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, a study's own file, or a run's folder")],
     vary: Annotated[
@@ -187,7 +202,7 @@ def blame(
         view.show(found, Console(), round=round_, devices=all_devices)
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
@@ -214,7 +229,7 @@ def plan(  # noqa: PLR0913, PLR0917 -- an argument for each option
         _print_json(result)
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def sensitivity(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,
@@ -251,7 +266,7 @@ def compare(
         _print_json(result)
 
 
-@app.command()
+@app.command(cls=_OneArgument)
 def check(
     scenario: Annotated[Path, typer.Argument(help="A scenario, such as scenarios/100_phones.yaml")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one value")] = None,

@@ -17,7 +17,7 @@ TORCH = {"torch", "transformers", "peft", "tokenizers", "safetensors"}
 LAYERS = [
     ["netmodels", "devices", "simulator.streams", "simulator.clock", "simulator.handles", "simulator.mailbox",
      "simulator.sequences", "simulator.failure", "simulator.versions", "simulator.policies", "simulator.selection",
-     "simulator.metrics"],
+     "simulator.metrics", "simulator.shell"],
     ["simulator.messages", "simulator.record", "simulator.restaurants", "simulator.numerics"],
     ["simulator.workload", "simulator.analysis"],
     ["simulator.scenario", "simulator.transport", "simulator.run_folder", "simulator.run_reader",

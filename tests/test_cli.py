@@ -163,6 +163,34 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(capsys, monkeypatch, tm
     assert not out_folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("study FOUR --vary network.access.lte.up=1, 5 Mbit/s --json",
+         "--vary got 'network.access.lte.up=1,' alone, and '5 Mbit/s' was left over; write it in quotes: "
+         "--vary 'network.access.lte.up=1, 5 Mbit/s'"),
+        ("run --set network.access.lte.up=5 Mbit/s FOUR",
+         "--set got 'network.access.lte.up=5' alone, and 'Mbit/s' was left over; write it in quotes: "
+         "--set 'network.access.lte.up=5 Mbit/s'"),
+        ("retime runs/first --set=server.speed=2 %",
+         "--set got 'server.speed=2' alone, and '%' was left over; write it in quotes: --set 'server.speed=2 %'"),
+        ("study FOUR --vary lora.rank=2,4 --seeds 1, 2, 3",
+         "--seeds got '1,' alone, and '2, 3' was left over; write it in quotes: --seeds '1, 2, 3'"),
+        ("plan FOUR --splits 1, 2", "--splits got '1,' alone, and '2' was left over; write it in quotes: "
+         "--splits '1, 2'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_shell_has_torn_at_a_blank_is_told_with_how_to_write_it(capsys, line, said):
+    words = [FOUR if word == "FOUR" else word for word in line.split()]
+    assert run(capsys, *words) == (2, "", f"splitwire: the shell parts words at blanks, so {said}\n")
+
+
+def test_two_scenarios_are_not_taken_for_a_torn_value(capsys):
+    code, out, err = run(capsys, "run", FOUR, FOUR, "--set", "seed=1")
+    assert (code, out) == (2, "")
+    assert "unexpected extra argument" in " ".join(err.split())
+
+
 def test_an_unreadable_model_folder_is_refused_before_anything_looks_finished(capsys, tmp_path):
     model = tmp_path / "model"
     model.mkdir()
