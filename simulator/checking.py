@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.table import Table
 
 from devices.format import short_bytes
@@ -19,6 +21,10 @@ from simulator.fitting import placements, workload
 from simulator.fleet import members
 from simulator.scenario import Scenario, load
 from simulator.views.format import duration, size
+
+MOST_WIDTH: Final = 1000  # columns: more than any table has
+NUMBER: Final = re.compile(r"(?<=\d) (?=[KMGT]?i?B\b)")  # the blank before its unit
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
 def check(path: Path, overrides: Sequence[str], phase: Callable[[str], None]) -> dict[str, Any]:
@@ -79,12 +85,14 @@ def show(result: dict[str, Any], console: Console) -> None:
     rank = f", rank {ranks[0]}" if len(ranks) == 1 else ""
     title = f"{result['name']}: one step of each device, as {result['timed_as']}{rank}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in ("group", "profile", "split", "compute", "up", "down", "memory", "of"):
-        words = heading in {"group", "profile"}  # they wrap where there is no room, numbers never do
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    cut: OverflowMethod = "fold" if console.options.ascii_only else "ellipsis"
+    for heading in ("", "group", "profile", "split", "compute", "up", "down", "memory", "of"):
+        words = heading in {"group", "profile"}  # they are cut where there is no room, numbers never are
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow=cut)
     for row in result["groups"]:
         table.add_row(
-            f"{row['count']} {row['name']}",
+            f"{row['count']}",
+            row["name"],
             row["profile"],
             _part(row) + ("" if rank or row["split"] is None else f", r {row['rank']}"),
             duration(row["forward_s"] + row["backward_s"]),
@@ -93,14 +101,22 @@ def show(result: dict[str, Any], console: Console) -> None:
             short_bytes(row["memory_bytes"]),
             short_bytes(row["usable_bytes"]),
         )
+    if console.measure(table, options=console.options.update(max_width=MOST_WIDTH)).maximum > console.width:
+        table.padding = 0  # one blank between columns leaves the names more
     console.print(table)
     for row in result["groups"]:
         if row["out_of_memory"]:
-            console.print(f"out of memory: {row['out_of_memory']}", style="yellow", highlight=False)
+            _tell(console, f"out of memory: {row['out_of_memory']}", style="yellow")
     parts = ", ".join(f"{part} {short_bytes(size_bytes)}" for part, size_bytes in result["memory"].items())
     total = short_bytes(sum(result["memory"].values()))
-    console.print(f"memory of training {result['model']} here: {total} predicted ({parts}), and torch itself")
+    _tell(console, f"memory of training {result['model']} here: {total} predicted ({parts}), and torch itself")
     console.print(_proof(result))
+
+
+def _tell(console: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence, which may go on below, but never between a number and its unit."""
+    lines = textwrap.wrap(NUMBER.sub(NO_BREAK, text), console.width, break_on_hyphens=False)
+    console.print("\n".join(lines).replace(NO_BREAK, " "), style=style, highlight=False, markup=False)
 
 
 def _part(row: dict[str, Any]) -> str:
