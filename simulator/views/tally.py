@@ -3,7 +3,8 @@
 A device's time in a round runs from its first row of that round to its last one. It is split into computing, sending
 (from the moment a message is queued until it is delivered, the network's latency included), receiving (likewise, from
 the moment the server has queued the message for it) and waiting, which is the rest: for other devices, for the server,
-for the aggregator. Algorithms in which the rounds of one device overlap are not split correctly.
+for the aggregator. An outage is not told from the sending or receiving that it holds up: rows do not say when a link
+was dead. Algorithms in which the rounds of one device overlap are not split correctly.
 """
 
 from __future__ import annotations

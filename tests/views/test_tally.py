@@ -1,10 +1,13 @@
 """Sums over the rows of the run on paper (conftest.py)."""
 
 import math
+from pathlib import Path
 
 import pytest
 
+from simulator import world
 from simulator.record import ComputeRow, MessageRow, Record
+from simulator.scenario import load
 from simulator.views.tally import DeviceTime, Tally, Traffic, traffic
 
 
@@ -88,3 +91,22 @@ def test_traffic_is_told_per_device_without_the_servers(rows):
 def test_traffic_counts_only_what_was_delivered(rows):
     given_up = rows.messages[0]._replace(outcome="cancelled")
     assert traffic([given_up, *rows.messages[1:]])["a"] == Traffic(3_000_000, 2_000_000)
+
+
+def test_an_outage_is_sending_of_its_device_and_waiting_of_the_other(tmp_path):
+    """As docs/limitations.md says: far's link is dead for 60 s of the first of two rounds, while it uploads."""
+
+    def run(rates):
+        (tmp_path / "rates.csv").write_text(rates)
+        tally, two = Tally(), Path(__file__).parents[2] / "scenarios" / "two_devices.yaml"
+        slow = f"network.access.slow={{trace: {tmp_path / 'rates.csv'}, latency: 100 ms, offset: 0 s}}"
+        summary = world.run(load(two, [slow]), timing_only=True, observers=[tally]).summary
+        return summary["blame"]["outage"], {time.device: time for time in tally.ranking(2).slowest}
+
+    none_s, steady = run("0,1\n999,1\n")
+    outage_s, dead = run("0,1\n0.1,0\n60.1,1\n999,1\n")
+    assert none_s == 0
+    assert outage_s == pytest.approx(60, abs=0.01)
+    assert 2 * (dead["far"].uplink_s - steady["far"].uplink_s) == pytest.approx(outage_s, rel=1e-6)
+    assert 2 * (dead["near"].waiting_s - steady["near"].waiting_s) == pytest.approx(outage_s, rel=1e-6)
+    assert dead["far"].waiting_s == pytest.approx(steady["far"].waiting_s)
