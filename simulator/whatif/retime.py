@@ -27,11 +27,12 @@ from simulator.scenario import Scenario, load
 from simulator.views import format as f
 from simulator.views.palette import LABEL
 from simulator.views.pieces import wrapped
-from simulator.whatif.tape import made_elsewhere, read_tape, replayed, training_key, training_settings
+from simulator.whatif.changes import changes, key_of
+from simulator.whatif.tape import made_elsewhere, read_tape, replayed, training_key
 
 __all__ = ["Diverged", "retime", "retime_scenario"]
 
-RETRAIN: Final = "add --retrain to train for real with these settings, from the start"
+RETRAIN: Final = "add --retrain to train anew, from the start"
 NOTHING: Final = 1e-4  # of the virtual time: a smaller change of a part is not told
 
 
@@ -127,13 +128,13 @@ def _work(before: _Finished, scenario: Scenario, overrides: Sequence[str]) -> se
     if before.summary["timing_only"]:
         return session.Work(partial(_timed, scenario), timing_only=True, tape=None, again=again, also=also)
     tape = _tape(before)
-    if changes := _changes(training_settings(before.scenario), training_settings(scenario)):
+    if changed := changes(before.resolved, before.scenario, scenario, overrides):
         raise ValueError(
-            f"this changes what is trained ({'; '.join(changes)}), so the recorded losses are not its own; {RETRAIN}, "
+            f"this changes what is trained ({'; '.join(changed)}), so the recorded losses are not its own; {RETRAIN}, "
             f"or time it without losses: run {before.resolved} --timing-only, with the same --set"
         )
     return session.Work(
-        partial(_replayed, scenario, tape), timing_only=False, tape=lambda: tape, again=again, also=also
+        partial(_replayed, scenario, tape, overrides), timing_only=False, tape=lambda: tape, again=again, also=also
     )
 
 
@@ -141,11 +142,13 @@ def _timed(scenario: Scenario, observers: Sequence[Observer]) -> world.Outcome:
     return world.run(scenario, timing_only=True, observers=observers)
 
 
-def _replayed(scenario: Scenario, tape: Tape, observers: Sequence[Observer]) -> world.Outcome:
+def _replayed(scenario: Scenario, tape: Tape, overrides: Sequence[str], observers: Sequence[Observer]) -> world.Outcome:
     try:
         return retime_scenario(scenario, tape, observers)
     except Diverged as error:
-        raise Diverged(f"the schedule changes what is trained: {error}; {RETRAIN}") from error
+        keys = {key_of(override) for override in overrides}
+        cause = f"{keys.pop()} changes the schedule, and so" if len(keys) == 1 else "the schedule changes"
+        raise Diverged(f"{cause} what is trained: {error}; {RETRAIN}") from error
 
 
 def _tape(before: _Finished) -> Tape:
@@ -159,15 +162,3 @@ def _tape(before: _Finished) -> Tape:
             f"trained; {RETRAIN}"
         )
     return tape
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Keys with another value, and both values."""
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    return [f"{key}: {_shown(key, before.get(key))}, now {_shown(key, after.get(key))}" for key in keys]
-
-
-def _shown(key: str, value: Any) -> str:  # noqa: ANN401 -- whatever a scenario holds
-    if key != "devices":
-        return str(value)
-    return " + ".join(f"{count} x {blocks} blocks of rank {rank}" for blocks, rank, count in value)

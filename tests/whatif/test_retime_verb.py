@@ -114,22 +114,41 @@ def test_a_run_of_times_only_is_retimed_as_such_and_says_so(capsys, tmp_path):
     [
         ("training.learning_rate=1e-3", "training.learning_rate: 0.002, now 0.001"),
         ("lora.rank=4", "lora.rank: 8, now 4"),
-        ("devices.2.count=1", "2 x 5 blocks of rank 8, now 1 x 1 blocks of rank 4"),
-        ("model.split=2", "1 x 3 blocks of rank 8"),
+        ("devices.2.count=1", "devices.2.count: 2, now 1; devices: 2 x 5 blocks of rank 8, now 1 x 5 blocks of rank 8"),
+        ("model.split=2", "model.split: 3, now 2; devices: 1 x 3 blocks of rank 8, now 1 x 2 blocks of rank 8"),
+        ("devices[0]={profile: phone-low, count: 1, access: lte, split: 2}",
+         "devices[0]; devices: 1 x 1 blocks of rank 4, now 1 x 2 blocks of rank 8"),
         ("seed=5", "seed: 4, now 5"),
         ("algorithm=splitlora-queued", "algorithm: splitlora, now splitlora-queued"),
+        ("algorithm=centralized", "algorithm: splitlora, now centralized"),
+        ("training={rounds: 2}", "training.batch: 1, now 4; training.aggregate_every: 2, now 5; training."),
     ],
-)
+)  # fmt: skip
 def test_a_change_of_what_is_trained_is_refused_by_name_before_anything_is_written(
     change, sentence, finished, capsys, tmp_path
 ):
     code, out, err = call(capsys, "retime", str(finished), "--set", change, "--out", str(tmp_path / "r"))
     assert (code, out) == (2, "")
-    assert err.startswith("splitwire: this changes what is trained (")
-    assert sentence in err
+    assert err.startswith(f"splitwire: this changes what is trained ({sentence}")
     assert "add --retrain" in err
     assert err.count("\n") == 1
+    assert len(err.replace(str(finished), "runs/first")) < 350
     assert not (tmp_path / "r").exists()
+
+
+def test_of_several_settings_those_are_named_that_change_what_is_trained(finished, capsys, tmp_path):
+    """Also which of them changes what the devices train; where only both together do, none can be blamed."""
+
+    def refused(*settings: str) -> str:
+        words = [word for setting in settings for word in ("--set", setting)]
+        return call(capsys, "retime", str(finished), *words, "--out", str(tmp_path / "r"))[2]
+
+    err = refused("server.speed=2", "model.split=2", "seed=5")
+    assert "(model.split: 3, now 2; seed: 4, now 5; devices: 1 x 3 blocks of rank 8, now 1 x 2 blocks" in err
+    counts = [f"devices.{group}.count=null" for group in range(3)]
+    shares = [f"devices.{group}.share={share}" for group, share in enumerate(("50 %", "25 %", "25 %"))]
+    err = refused("num_devices=16", *counts, *shares)
+    assert "(devices: 1 x 1 blocks of rank 4 + 1 x 3 blocks of rank 8 + 1 more, now 8 x 1 blocks of rank 4 + " in err
 
 
 def test_a_schedule_that_changes_what_is_trained_leaves_no_folder(finished, capsys, tmp_path):
@@ -137,9 +156,12 @@ def test_a_schedule_that_changes_what_is_trained_leaves_no_folder(finished, caps
     late = ("--set", f"training.timeout={end_s - 0.001} s")
     code, out, err = call(capsys, "retime", str(finished), *late, "--json", "--out", str(tmp_path / "r"))
     assert (code, out) == (1, "")
-    assert err.startswith("splitwire: the schedule changes what is trained: round 1: the evaluation is without ")
+    cause = "training.timeout changes the schedule, and so what is trained: "
+    assert err.startswith(f"splitwire: {cause}round 1: the evaluation is without ")
     assert "add --retrain" in err
     assert not (tmp_path / "r").exists()
+    _, _, err = call(capsys, "retime", str(finished), *late, "--set", "server.speed=0.9", "--out", str(tmp_path / "r"))
+    assert err.startswith("splitwire: the schedule changes what is trained: round 1: ")
 
 
 def test_retrain_trains_for_real_where_a_replay_must_stop(finished, capsys, tmp_path):
