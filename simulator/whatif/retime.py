@@ -71,18 +71,15 @@ def retime(
     schedule does that, and leaves nothing; and what `session.run` raises.
     """
     before = _read(run)
-    tape = None
     if retrain:
         after = session.run(before.resolved, overrides, out=out, quiet=quiet)
     else:
         scenario = load(before.resolved, overrides)
-        work = _work(before, scenario, overrides)
-        tape = work.tape and work.tape()
-        after = session.perform(scenario, work, out=out, quiet=quiet)
+        after = session.perform(scenario, _work(before, scenario, overrides), out=out, quiet=quiet)
     if not quiet:
         console = Console(highlight=False)
         console.print(Padding(wrapped("compared", comparison(run, before.summary, after)), (0, 2)))
-        if tape is not None and (note := made_elsewhere(tape)):
+        if note := after.get("recorded"):
             console.print(Padding(wrapped("recorded", Text(note, LABEL)), (0, 2)))
     return after
 
@@ -134,7 +131,11 @@ def _work(before: _Finished, scenario: Scenario, overrides: Sequence[str]) -> se
             f"or time it without losses: run {before.resolved} --timing-only, with the same --set"
         )
     return session.Work(
-        partial(_replayed, scenario, tape, overrides), timing_only=False, tape=lambda: tape, again=again, also=also
+        partial(_replayed, scenario, tape, overrides),
+        timing_only=False,
+        tape=lambda: tape,
+        again=again,
+        also={**also, "recorded": made_elsewhere(tape)},
     )
 
 

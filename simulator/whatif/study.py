@@ -84,7 +84,9 @@ def study(path: Path, options: Options) -> dict[str, Any]:
         asked = replace(asked, target=_target(options.target, trained=wanted))
     ways = [each if isinstance(each, ScenarioError) else _plan(each, trained=wanted) for each in scenarios]
     plans = [way for way in ways if isinstance(way, Plan)]
-    tapes = {} if asked.tape is None else _tape(asked.tape, console, quiet=options.quiet)
+    tapes, recorded = ({}, None) if asked.tape is None else _tape(asked.tape)
+    if recorded and not options.quiet:
+        console.print(wrapped("recorded", Text(recorded, LABEL)))
     root = default_path(base.name, base.seed, datetime.now(UTC), root=ROOT)
     folder = StudyFolder.open(options.out or root, trainers())
     about = {**stamp, "scenario": str(path.resolve()), "changes": list(options.changes), "axes": _axes(asked)}
@@ -104,7 +106,7 @@ def study(path: Path, options: Options) -> dict[str, Any]:
     finally:
         folder.close()
     ends = [_refused(way) if isinstance(way, ScenarioError) else End(way.key, outcomes[way.key]) for way in ways]
-    return report(asked, base, ends, folder, None if options.quiet else console)
+    return {**report(asked, base, ends, folder, None if options.quiet else console), "recorded": recorded}
 
 
 @contextmanager
@@ -126,12 +128,10 @@ def _target(perplexity: float, *, trained: bool) -> float:
     return perplexity
 
 
-def _tape(path: Path, console: Console, *, quiet: bool) -> dict[str, str]:
-    """The file of a finished run's tape, by what it trained."""
+def _tape(path: Path) -> tuple[dict[str, str], str | None]:
+    """The file of a finished run's tape, by what it trained, and who has recorded it if that was other code."""
     tape = read_tape(path)
-    if not quiet and (note := made_elsewhere(tape)):
-        console.print(wrapped("recorded", Text(note, LABEL)))
-    return {tape.training: str(path.resolve())}
+    return {tape.training: str(path.resolve())}, made_elsewhere(tape)
 
 
 def _plan(scenario: Scenario, *, trained: bool) -> Plan:

@@ -89,12 +89,17 @@ def test_losses_that_other_versions_recorded_are_told_as_such(finished, capsys, 
     """Also when they are retimed twice; where nothing has changed nothing is said."""
     made = f"torch {metadata.version('torch')}"
     assert "recorded" not in call(capsys, "retime", str(finished), "--out", str(tmp_path / "same"))[1]
+    assert summary_of(tmp_path / "same")["recorded"] is None
     monkeypatch.setattr("simulator.whatif.tape.trainers", lambda: "splitwire 9.9, torch 9.8")
     for run, name in ((finished, "once"), (tmp_path / "once", "twice")):
         code, out, _ = call(capsys, "retime", str(run), "--out", str(tmp_path / name))
         told = " ".join(out[out.index("recorded ") :].split())
         assert code == 0
-        assert f"{made}; here is splitwire 9.9, torch 9.8: losses are those of the recording" in told
+        note = f"{made}; here is splitwire 9.9, torch 9.8: losses are those of the recording"
+        assert note in told
+        words = ("retime", str(run), "--json", "--out", str(tmp_path / f"{name} as json"))
+        assert json.loads(call(capsys, *words)[1])["recorded"].endswith(note)
+        assert summary_of(tmp_path / name)["recorded"].endswith(note)
 
 
 def test_a_run_of_times_only_is_retimed_as_such_and_says_so(capsys, tmp_path):

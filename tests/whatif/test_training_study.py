@@ -202,8 +202,11 @@ def test_a_study_over_a_run_of_other_training_code_says_so(capsys, tmp_path, mon
     assert cli.main(["run", str(FOUR), "--json", "--out", str(tmp_path / "run")]) == 0
     command = (str(tmp_path / "run"), "--vary", "network.access.lte.up=30Mbit/s", "--out", str(tmp_path / "s"))
     assert "recorded" not in study(capsys, *command)[1]
+    assert json.loads(study(capsys, *command, "--json")[1])["recorded"] is None
     monkeypatch.setattr("simulator.whatif.tape.trainers", lambda: "splitwire 9.9")
-    assert "here is splitwire 9.9: losses are those of the recording" in " ".join(study(capsys, *command)[1].split())
+    note = "here is splitwire 9.9: losses are those of the recording"
+    assert note in " ".join(study(capsys, *command)[1].split())
+    assert json.loads(study(capsys, *command, "--json")[1])["recorded"].endswith(note)
 
 
 def test_a_run_without_a_tape_is_refused(capsys, tmp_path):
