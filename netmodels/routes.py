@@ -18,12 +18,11 @@ _MOST: Final = 100_000  # so much is remembered beyond what is in use; a populat
 
 
 class Seat:
-    """A link by name: its state if it is shared, or else who has it for himself."""
+    """A link: its state if it is shared, or else who has it for himself."""
 
-    __slots__ = ("flow", "link", "name")
+    __slots__ = ("flow", "link")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.link: LinkState | None = None
         self.flow: FlowState | None = None
 
@@ -35,11 +34,23 @@ class Route:
     the airtime of one.
     """
 
-    __slots__ = ("age", "latency_s", "line", "loss_probability", "names", "peak_bps", "plain", "seats", "timed")
+    __slots__ = (
+        "age",
+        "entered",
+        "latency_s",
+        "line",
+        "loss_probability",
+        "names",
+        "peak_bps",
+        "plain",
+        "seats",
+        "timed",
+    )
 
     def __init__(self, names: tuple[str, ...], links: list[Link], specs: Mapping[str, Link]) -> None:
         self.names = names
-        self.seats: list[Seat] = []  # of its links, if they are of the same `age` as all
+        self.entered = False
+        self.seats: tuple[Seat, ...] = ()  # of its links, once it is entered again, if it is of the same `age` as all
         self.age = 0
         self.line: tuple[LinkState, ...] = ()  # the shared links that the last flow found
         self.plain = all(map(_is_plain, links))
@@ -69,18 +80,20 @@ class Routes:
 
     def enter(self, now_s: float, flow: FlowState, route: Route) -> None:
         """A flow begins on its route: give it its shared links."""
-        if route.age != self._age:
-            route.seats, route.age = [self._seat(name) for name in route.names], self._age
+        seats = self._seats_of(route)
+        if route.entered:
+            route.seats, route.age = seats, self._age
+        route.entered = True
         found: list[LinkState] = []
         line, plain = route.line, route.plain
         same = True
-        for seat in route.seats:
+        for place, seat in enumerate(seats):
             link = seat.link
             if link is None:
                 if plain and seat.flow is None:
                     seat.flow = flow
                     continue
-                link = self._share(now_s, seat, flow, plain)
+                link = self._share(now_s, route.names[place], flow, plain)
             if link is not None:
                 same = same and len(found) < len(line) and line[len(found)] is link
                 found.append(link)
@@ -91,40 +104,45 @@ class Routes:
 
     def leave(self, flow: FlowState) -> None:
         """A flow is over: links that it had for itself are nobody's."""
-        seats = flow.route.seats
-        if len(flow.links) < len(seats):
-            for seat in seats:
+        if len(flow.links) < len(flow.route.names):
+            for seat in self._seats_of(flow.route):
                 if seat.flow is flow:
                     seat.flow = None
+
+    def _seats_of(self, route: Route) -> tuple[Seat, ...]:
+        if route.age == self._age:
+            return route.seats
+        return tuple([self._seat(name) for name in route.names])
 
     def _seat(self, name: str) -> Seat:
         seat = self._seats.get(name)
         if seat is None:
-            seat = self._seats[name] = Seat(name)
+            seat = self._seats[name] = Seat()
         return seat
 
-    def _share(self, now_s: float, seat: Seat, flow: FlowState, plain: bool) -> LinkState | None:
+    def _share(self, now_s: float, name: str, flow: FlowState, plain: bool) -> LinkState | None:
         """The state of a link that has none yet; None if the flow has the link for itself."""
+        seat = self._seats[name]
         first = seat.flow
-        if first is None and (plain or _is_plain(self._specs[seat.name])):
+        if first is None and (plain or _is_plain(self._specs[name])):
             seat.flow = flow
             return None
-        link = self._state(seat)
+        link = self._state(name)
         if first is not None:
             seat.flow = None
             link.limit_bps = link.link.capacity.at(now_s)
             link.flows[first] = 1.0
             link.demand_bps = first.bound_bps
-            first.links = tuple([each.link for each in first.route.seats if each.link is not None])
+            first.links = tuple([each.link for each in self._seats_of(first.route) if each.link is not None])
         return link
 
-    def _state(self, seat: Seat) -> LinkState:
-        link = seat.link
-        if link is None:
-            spec = self._specs[seat.name]
-            cell = None if spec.radio_in is None else self._state(self._seat(spec.radio_in))
-            link = seat.link = LinkState(spec, cell)
-        return link
+    def _state(self, name: str) -> LinkState:
+        seat = self._seat(name)
+        if seat.link is None:
+            spec = self._specs[name]
+            cell = None if spec.radio_in is None else self._state(spec.radio_in)
+            seat.link = LinkState(spec, cell)
+        return seat.link
 
     def _resolve(self, names: tuple[str, ...]) -> Route:
         if len(self._routes) >= _MOST or len(self._seats) + len(self._lines) >= self._most:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # A link that its flows could fill exactly binds nobody; this much keeps rounding of the sums from saying otherwise.
 FULL: Final = 1 + 1e-12
+_LIGHT: Final = 1e-3  # of a sum of weights: a rest that is less is added up anew, for its last digits are gone
 
 
 class LinkState:
@@ -36,9 +37,11 @@ class LinkState:
         "airtime",
         "cell",
         "constant",
+        "count",
         "demand_bps",
         "dirty",
         "flows",
+        "full_weight",
         "left_bps",
         "limit_bps",
         "link",
@@ -47,6 +50,7 @@ class LinkState:
         "pool",
         "stamp",
         "watched",
+        "weight",
     )
 
     def __init__(self, link: Link, cell: "LinkState | None" = None) -> None:
@@ -63,6 +67,8 @@ class LinkState:
         self.watched = False  # an entry for its next change of capacity is pending
         self.stamp = 0  # of the last solve that visited it
         self.left_bps = 0.0  # the rest are scratch fields of `share_links`
+        self.weight = self.full_weight = 0.0
+        self.count = 0
         self.open = False
 
     @property
@@ -239,7 +245,7 @@ def share_link(link: LinkState, flows: list[FlowState]) -> None:
     uses = None if link.airtime is None else link.flows
     left, rest = link.limit_bps, flows
     while rest:
-        level = _level(link, left, rest)
+        level = _level(left, _weight(link, rest))
         free = []
         for flow in rest:
             if flow.key > level:
@@ -260,25 +266,32 @@ def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
     Every flow must cross at least one of `links`; links of its route outside them are taken as inert. The link that
     fills at the lowest level holds its flows there, but those whose bounds are lower: they leave it more, so it comes
     again. Levels of the others only rise by that, so a stored one is a lower bound. O(flows x route) a pass over a
-    link, of which one or two are nearly always enough.
+    link, of which one or two are nearly always enough. Before each its weights are added up anew.
     """
     for flow in flows:
         flow.share_bps = -1.0  # none yet
-    for link in links:
-        link.open = True
-        link.left_bps = link.limit_bps
-    rests = [list(link.flows) for link in links]
-    heap = [(_level(link, link.left_bps, rests[index]), index) for index, link in enumerate(links)]
+    heap: list[tuple[float, int]] = []
+    rests: list[list[FlowState]] = []
+    for index, link in enumerate(links):
+        rest = list(link.flows)
+        link.open, link.left_bps, link.count = True, link.limit_bps, len(rest)
+        link.weight = link.full_weight = _weight(link, rest)
+        heap.append((_level(link.left_bps, link.weight), index))
+        rests.append(rest)
     heapify(heap)
     while heap:
         stored, index = heap[0]
         link = links[index]
-        rest = rests[index] = [flow for flow in rests[index] if flow.share_bps < 0]
-        if not rest:
+        if not link.count:
             heappop(heap)
             continue
-        level = _level(link, link.left_bps, rest)
-        if level > stored:
+        if link.weight > _LIGHT * link.full_weight and _level(link.left_bps, link.weight) > stored:
+            heapreplace(heap, (_level(link.left_bps, link.weight), index))
+            continue
+        rest = rests[index] = [flow for flow in rests[index] if flow.share_bps < 0]
+        link.weight = link.full_weight = _weight(link, rest)
+        level = _level(link.left_bps, link.weight)
+        if level > stored and len(heap) > 1:
             heapreplace(heap, (level, index))
             if heap[0][1] != index:
                 continue
@@ -293,15 +306,17 @@ def share_links(links: Sequence[LinkState], flows: list[FlowState]) -> None:
         link.open = False
 
 
-def _level(link: LinkState, left_bps: float, flows: list[FlowState]) -> float:
-    """The level at which these flows fill what is left of a link; infinity if they take nothing of it, nobody sends.
-
-    Weights are added up anew each time: a difference of sums would lose light ones to the rounding of heavy ones.
-    """
+def _weight(link: LinkState, flows: list[FlowState]) -> float:
+    """What these flows take of a link for each unit of their level."""
     uses = None if link.airtime is None else link.flows
     weight = 0.0
     for flow in flows:
         weight += flow.weight if uses is None else flow.weight * uses[flow]
+    return weight
+
+
+def _level(left_bps: float, weight: float) -> float:
+    """The level at which flows of that weight take all that is left; infinity if they take nothing of it."""
     if left_bps <= 0:
         return 0.0
     return left_bps / weight if weight > 0 else math.inf
@@ -313,3 +328,5 @@ def _fix(flow: FlowState, share_bps: float) -> None:
         if link.open:
             use = 1.0 if link.airtime is None else link.flows[flow]
             link.left_bps -= share_bps * use
+            link.weight -= flow.weight * use
+            link.count -= 1
