@@ -17,16 +17,6 @@ from netmodels.sharing import FlowState, LinkState
 _MOST: Final = 100_000  # so much is remembered beyond what is in use; a population may have millions of links
 
 
-class Seat:
-    """A link: its state if it is shared, or else who has it for himself."""
-
-    __slots__ = ("flow", "link")
-
-    def __init__(self) -> None:
-        self.link: LinkState | None = None
-        self.flow: FlowState | None = None
-
-
 class Route:
     """The most that a flow can ever get over a route (infinity if it is empty), its one-way latency and packet loss.
 
@@ -34,24 +24,10 @@ class Route:
     the airtime of one.
     """
 
-    __slots__ = (
-        "age",
-        "entered",
-        "latency_s",
-        "line",
-        "loss_probability",
-        "names",
-        "peak_bps",
-        "plain",
-        "seats",
-        "timed",
-    )
+    __slots__ = ("latency_s", "line", "loss_probability", "names", "peak_bps", "plain", "timed")
 
     def __init__(self, names: tuple[str, ...], links: list[Link], specs: Mapping[str, Link]) -> None:
         self.names = names
-        self.entered = False
-        self.seats: tuple[Seat, ...] = ()  # of its links, once it is entered again, if it is of the same `age` as all
-        self.age = 0
         self.line: tuple[LinkState, ...] = ()  # the shared links that the last flow found
         self.plain = all(map(_is_plain, links))
         self.timed = any(link.airtime for link in links)
@@ -69,8 +45,8 @@ class Routes:
     def __init__(self, specs: Mapping[str, Link]) -> None:
         self._specs = specs
         self._routes: dict[tuple[str, ...], Route] = {}
-        self._seats: dict[str, Seat] = {}
-        self._age = 1  # grows when seats are forgotten
+        self._links: dict[str, LinkState] = {}
+        self._alone: dict[str, FlowState] = {}  # who has a link for himself
         self._lines: dict[tuple[LinkState, ...], tuple[LinkState, ...]] = {}  # equal ones as one object
         self._most = _MOST
 
@@ -80,20 +56,16 @@ class Routes:
 
     def enter(self, now_s: float, flow: FlowState, route: Route) -> None:
         """A flow begins on its route: give it its shared links."""
-        seats = self._seats_of(route)
-        if route.entered:
-            route.seats, route.age = seats, self._age
-        route.entered = True
         found: list[LinkState] = []
-        line, plain = route.line, route.plain
+        links, alone, plain, line = self._links, self._alone, route.plain, route.line
         same = True
-        for place, seat in enumerate(seats):
-            link = seat.link
+        for name in route.names:
+            link = links.get(name)
             if link is None:
-                if plain and seat.flow is None:
-                    seat.flow = flow
+                if plain and name not in alone:
+                    alone[name] = flow
                     continue
-                link = self._share(now_s, route.names[place], flow, plain)
+                link = self._share(now_s, name, flow, plain)
             if link is not None:
                 same = same and len(found) < len(line) and line[len(found)] is link
                 found.append(link)
@@ -105,47 +77,34 @@ class Routes:
     def leave(self, flow: FlowState) -> None:
         """A flow is over: links that it had for itself are nobody's."""
         if len(flow.links) < len(flow.route.names):
-            for seat in self._seats_of(flow.route):
-                if seat.flow is flow:
-                    seat.flow = None
-
-    def _seats_of(self, route: Route) -> tuple[Seat, ...]:
-        if route.age == self._age:
-            return route.seats
-        return tuple([self._seat(name) for name in route.names])
-
-    def _seat(self, name: str) -> Seat:
-        seat = self._seats.get(name)
-        if seat is None:
-            seat = self._seats[name] = Seat()
-        return seat
+            for name in flow.route.names:
+                if self._alone.get(name) is flow:
+                    del self._alone[name]
 
     def _share(self, now_s: float, name: str, flow: FlowState, plain: bool) -> LinkState | None:
         """The state of a link that has none yet; None if the flow has the link for itself."""
-        seat = self._seats[name]
-        first = seat.flow
+        first = self._alone.pop(name, None)
         if first is None and (plain or _is_plain(self._specs[name])):
-            seat.flow = flow
+            self._alone[name] = flow
             return None
         link = self._state(name)
         if first is not None:
-            seat.flow = None
             link.limit_bps = link.link.capacity.at(now_s)
             link.flows[first] = 1.0
             link.demand_bps = first.bound_bps
-            first.links = tuple([each.link for each in self._seats_of(first.route) if each.link is not None])
+            first.links = tuple([self._links[each] for each in first.route.names if each in self._links])
         return link
 
     def _state(self, name: str) -> LinkState:
-        seat = self._seat(name)
-        if seat.link is None:
+        link = self._links.get(name)
+        if link is None:
             spec = self._specs[name]
             cell = None if spec.radio_in is None else self._state(spec.radio_in)
-            seat.link = LinkState(spec, cell)
-        return seat.link
+            link = self._links[name] = LinkState(spec, cell)
+        return link
 
     def _resolve(self, names: tuple[str, ...]) -> Route:
-        if len(self._routes) >= _MOST or len(self._seats) + len(self._lines) >= self._most:
+        if len(self._routes) >= _MOST or len(self._links) + len(self._lines) >= self._most:
             self._forget()
         try:
             links = [self._specs[name] for name in names]
@@ -163,13 +122,8 @@ class Routes:
         """Drop all routes, and the links that nobody is on; they come back when they are asked for."""
         self._routes.clear()
         self._lines.clear()
-        self._seats = {name: seat for name, seat in self._seats.items() if _in_use(seat)}
-        self._age += 1
-        self._most = _MOST + 2 * len(self._seats)
-
-
-def _in_use(seat: Seat) -> bool:
-    return seat.flow is not None or (seat.link is not None and seat.link.in_use)
+        self._links = {name: link for name, link in self._links.items() if link.in_use}
+        self._most = _MOST + 2 * len(self._links)
 
 
 def _is_plain(link: Link) -> bool:
