@@ -165,6 +165,7 @@ class SimulatedTransport:
         loop = self._loop or running_loop()
         now_s = loop.time()
         self._forget(sent)
+        self._arrivals.watched.discard(sent.id)
         self._network.cancel(now_s, sent.id)
         loop.reconsider()
         self._note(sent, now_s, float("nan"), "cancelled")

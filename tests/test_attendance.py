@@ -392,6 +392,25 @@ def test_a_sender_may_give_up_at_the_instant_at_which_its_receiver_hangs_up():
     assert [(row.receiver, row.sent_s, row.outcome) for row in record.messages] == [("a", 0.9, "cancelled")]
 
 
+def test_sends_that_are_cut_off_leave_nothing_behind():
+    """Whoever hangs up often, in a long run, must not fill the memory."""
+    transport, record = small_network()
+
+    async def main():
+        for way in (("a", "server"), ("server", "a")) * 3:
+            sending = asyncio.create_task(transport.send(message(*way)))
+            await asyncio.sleep(0.9)
+            transport.hang_up("a")
+            sending.cancel()
+            await asyncio.sleep(10)
+            transport.connect("a")
+
+    clock.run(main())
+    assert [row.outcome for row in record.messages] == ["cancelled"] * 6
+    assert not transport._arrivals.watched
+    assert not transport._under_way
+
+
 def test_a_message_whose_last_bit_has_left_is_lost_too_if_an_end_hangs_up_before_it_arrives():
     transport, record = small_network()
 
