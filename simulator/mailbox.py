@@ -11,8 +11,8 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """An unbounded first-in first-out queue with a name that a `Deadlock` can quote, for any event loop.
 
-    Items leave in the order of ``put`` and go to getters in the order of ``get``. A getter that is cancelled at the
-    very instant at which its item arrives leaves the item to the next getter: nothing is lost.
+    Items leave in the order of ``put`` and go to getters in the order of ``get``. Who is cancelled at the very instant
+    at which his item arrives leaves it to the next: nothing is lost.
     """
 
     def __init__(self, name: str) -> None:
@@ -21,8 +21,8 @@ class Mailbox(Generic[T]):
         self._getters: deque[asyncio.Future[None]] = deque()
         self._num_promised = 0  # items at the head that belong to getters already woken, in their order
         self._loop: asyncio.AbstractEventLoop | None = None  # that of the first who waited
-        self._enough: Callable[[T], bool] | None = None  # who takes items as they come, and has said no so far
-        self._taken: asyncio.Future[None] | None = None  # when it says yes
+        self._enough: Callable[[T], bool] | None = None  # who takes items as they come
+        self._taken: asyncio.Future[None] | None = None  # done once he has said yes, or no longer waits
 
     def __len__(self) -> int:
         return len(self._items)
@@ -32,8 +32,9 @@ class Mailbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Leave *item*; never blocks and takes no time."""
-        if self._enough is not None:
-            self._hand_over(item)
+        taken = self._taken
+        if taken is not None and not taken.done():
+            self._hand_over(item, taken)
             return
         self._items.append(item)
         if self._getters:
@@ -74,20 +75,17 @@ class Mailbox(Generic[T]):
         finally:
             self._enough = self._taken = None
 
-    def _hand_over(self, item: T) -> None:
+    def _hand_over(self, item: T, taken: asyncio.Future[None]) -> None:
         """To whoever takes items as they come; what he does may bring others meanwhile, which he is handed first."""
-        enough, taken = self._enough, self._taken
+        enough = self._enough
         assert enough is not None
-        assert taken is not None
         try:
             if not enough(item):
                 return
         except Exception as error:  # it is his
-            self._enough = None
             if not taken.done():
                 taken.set_exception(error)
             return
-        self._enough = None
         if not taken.done():
             taken.set_result(None)
 

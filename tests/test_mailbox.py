@@ -98,6 +98,22 @@ def test_a_taker_that_is_cancelled_leaves_what_comes_later_to_the_next():
     assert clock.run(main()) == "later"
 
 
+def test_what_comes_at_the_instant_at_which_the_taker_is_cancelled_is_left_to_the_next():
+    seen: list[str] = []
+
+    async def main() -> str:
+        box: Mailbox[str] = Mailbox("box")
+        taker = asyncio.create_task(box.take_until(lambda item: seen.append(item) is not None))
+        await asyncio.sleep(1)
+        taker.cancel()
+        box.put("for the next")
+        await asyncio.wait([taker])
+        return await box.get()
+
+    assert clock.run(main()) == "for the next"
+    assert seen == []
+
+
 def test_a_deadlock_names_the_box_that_somebody_takes_from():
     async def main() -> None:
         await Mailbox("server.activations").take_until(lambda item: True)
