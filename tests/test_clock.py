@@ -656,6 +656,19 @@ def test_the_horizon_ends_a_run_cancels_everybody_and_says_who_waited_for_what()
     assert ends == [3.5]
 
 
+def test_an_event_of_simpy_beyond_the_horizon_does_not_happen():
+    seen = []
+
+    async def main():
+        late = running_loop().env.timeout(5.0)
+        late.callbacks.append(seen.append)
+        await wait(late, "the late one")
+
+    with pytest.raises(HorizonReached, match=r"at t=4\.000000 s; waiting: main on the late one"):
+        clock.run(main(), horizon_s=4.0)
+    assert seen == []
+
+
 def test_an_event_at_the_horizon_still_happens():
     assert clock.run(asyncio.sleep(5, "done"), horizon_s=5.0) == "done"
 

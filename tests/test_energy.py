@@ -56,6 +56,16 @@ def test_a_radio_is_awake_from_the_first_byte_to_the_end_of_the_tail_and_pays_fo
     assert outcome.summary["energy_j"]["by_group"]["far"]["radio"] == pytest.approx(radio_j, rel=1e-9)
 
 
+def test_a_message_that_was_given_up_costs_the_time_of_its_radio_and_no_bytes(scenarios, tmp_path):
+    """far leaves at 150 ms, in the middle of its first upload: 1.13 W until then and for the tail of 10 s."""
+    (tmp_path / "far.csv").write_text("device,from_s,to_s\nfar,0,0.15\nfar,1e6,2e6\n")
+    gone = [f"availability={{x: {{trace: {tmp_path / 'far.csv'}}}}}", "devices.1.availability=x"]
+    outcome = run(scenarios / "two_devices.yaml", *CABLE, "network.access.slow.radio=lte", *gone)
+    (cut,) = [row for row in outcome.record.messages if "far" in {row.sender, row.receiver}]
+    assert (cut.outcome, cut.sent_s) == ("cancelled", 0.15)
+    assert cut.energy_j == pytest.approx(1.13 * (0.15 - cut.queued_s + 10.0), rel=1e-12)
+
+
 def test_the_parts_are_those_of_the_rows_and_the_rounds_sum_to_the_whole(scenarios):
     outcome = run(scenarios / "four_phones.yaml", *PHONES)
     record, total = outcome.record, outcome.summary["energy_j"]["devices"]

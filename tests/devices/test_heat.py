@@ -36,6 +36,16 @@ def test_the_time_of_a_computation_is_the_integral_of_its_speed():
     assert PHONE.seconds(done_s, warmth) == pytest.approx(steps * step_s, rel=1e-9)
 
 
+@pytest.mark.parametrize("warmth", [0.0, 0.5])
+@pytest.mark.parametrize("ratio", [0.1, 0.31, 0.9])
+def test_the_work_done_in_the_time_of_a_computation_is_that_computation_to_the_last_digits(ratio, warmth):
+    """Of works that take from a hundredth of the time in which the device heats up to a hundred of it."""
+    for work_s in np.geomspace(0.65, 6500.0, 100):
+        spent_s = Throttle(ratio, 65.0, 65.0).seconds(work_s, warmth)
+        head_start_s = (1 - ratio) * (1 - warmth) * 65.0 * -math.expm1(-spent_s / 65.0)
+        assert ratio * spent_s + head_start_s == pytest.approx(work_s, rel=1e-14)
+
+
 def test_a_device_that_keeps_its_speed_takes_what_a_cold_one_takes():
     assert Throttle(1.0, 10.0, 10.0).seconds(123.0, 0.7) == 123.0
 

@@ -45,6 +45,17 @@ def test_of_what_is_watched_one_hears_when_it_has_left_and_when_it_arrives():
     assert arrivals.next_event_s() == math.inf
 
 
+def test_what_arrives_as_it_leaves_is_told_of_once_though_it_is_watched():
+    """Pure shares know that something has left when it arrives."""
+    network = Network(LINKS, PURE)
+    arrivals = Arrivals(network)
+    network.start(0, "x", MB, ("a",))
+    arrivals.watched.add("x")
+    assert [each.flow_id for each in until_told(arrivals)] == ["x"]
+    assert not arrivals.watched
+    assert arrivals.next_event_s() == math.inf
+
+
 def test_arrivals_are_told_in_their_order_not_in_that_of_leaving():
     """The later one, over the short link, overtakes the earlier one, over the long one."""
     network = Network(LINKS, MODELS["tcp-fast"])
