@@ -167,6 +167,7 @@ class SimulatedTransport:
         self._forget(sent)
         self._arrivals.watched.discard(sent.id)
         self._network.cancel(now_s, sent.id)
+        self._arrivals.watched.discard(sent.id)
         loop.reconsider()
         self._note(sent, now_s, float("nan"), "cancelled")
 
