@@ -13,8 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import typer
-from typer.core import TyperCommand
+try:
+    import typer
+    from typer.core import TyperCommand
+except ModuleNotFoundError as missing:
+    print(
+        f"splitwire: this Python ({sys.executable}) has no {missing.name}; use the environment that make run sets up: "
+        f". .venv/bin/activate",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from simulator.failure import RunFailed
 from simulator.shell import torn_value

@@ -4,6 +4,10 @@ from collections.abc import Container, Sequence
 from itertools import takewhile
 from pathlib import Path
 from shlex import quote
+from typing import Final
+
+
+KEYED: Final = ("--set", "--vary")  # what they take has a key
 
 
 def torn_value(words: Sequence[str], options: Container[str]) -> str | None:
@@ -18,6 +22,9 @@ def torn_value(words: Sequence[str], options: Container[str]) -> str | None:
         begin = [value] if equals else [*words[place + 1 : place + 2]]
         behind = words[place + (1 if equals else 2) :]
         rest = [*takewhile(lambda each: not (each.startswith("-") or Path(each).exists()), behind)]
+        if rest and option in KEYED and "=" not in begin[0]:
+            whole = f"{begin[0]}={' '.join(rest).lstrip('= ')}"
+            return f"{option} takes key=value, without blanks around the sign; write {option} {quote(whole)}"
         if rest:
             return (
                 f"the shell parts words at blanks, so {option} got {begin[0]!r} alone, and {' '.join(rest)!r} was left "

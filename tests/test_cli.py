@@ -185,6 +185,20 @@ def test_a_value_that_the_shell_has_torn_at_a_blank_is_told_with_how_to_write_it
     assert run(capsys, *words) == (2, "", f"splitwire: the shell parts words at blanks, so {said}\n")
 
 
+@pytest.mark.parametrize("torn", [["model.split", "3"], ["model.split", "=", "3"]])
+def test_a_key_that_stands_apart_from_its_value_is_told_how_to_join_them(capsys, torn):
+    said = "splitwire: --set takes key=value, without blanks around the sign; write --set model.split=3\n"
+    assert run(capsys, "run", FOUR, "--set", *torn) == (2, "", said)
+
+
+def test_a_python_without_the_packages_is_told_where_they_are():
+    """The second command of a newcomer: `make run` has set up an environment that the shell does not know of."""
+    bare = subprocess.run([sys.executable, "-I", "-S", ROOT / "cli.py"], capture_output=True, text=True, check=False)
+    assert (bare.returncode, bare.stdout) == (2, "")
+    assert bare.stderr.startswith(f"splitwire: this Python ({sys.executable}) has no typer; use the environment")
+    assert ". .venv/bin/activate" in bare.stderr
+
+
 def test_two_scenarios_are_not_taken_for_a_torn_value(capsys):
     code, out, err = run(capsys, "run", FOUR, FOUR, "--set", "seed=1")
     assert (code, out) == (2, "")
