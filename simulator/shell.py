@@ -6,7 +6,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-
 KEYED: Final = ("--set", "--vary")  # what they take has a key
 
 
