@@ -83,6 +83,9 @@ def _checked(
     problems = [*unread, *refused]
     raw = root.raw()
     assert isinstance(raw, dict), "an override changes entries of the top level, never the whole"
+    if "scenario" in raw and "devices" not in raw:
+        message = "this file is a study of another scenario: splitwire study FILE does it"
+        raise ScenarioError([locate(root, ("scenario",), key=True).problem(("scenario",), message, of_key=True)])
     _fill_names(raw, name.lstrip(". ")[:100] or "scenario")
     fill_vary(Lenient(raw), around.base_folder)
     around, no_table = _with_own_devices(raw, around)

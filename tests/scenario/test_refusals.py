@@ -347,6 +347,11 @@ def test_a_folder_that_is_no_model_is_refused(door, tmp_path):
     assert "config.json" in line
 
 
+def test_a_study_is_not_taken_for_a_scenario(door):
+    (line,) = door.refused("scenario: 100_phones.yaml\nvary:\n  model.split: 1..11\n")
+    assert line == "s.yaml:1: scenario: this file is a study of another scenario: splitwire study FILE does it"
+
+
 def test_a_long_or_many_lined_value_is_quoted_in_one_short_line(door):
     (line,) = door.refused(door.changed(("name: dear", f'name: "{500 * "A"}\\n"')))
     assert len(line) < 150
