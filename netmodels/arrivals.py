@@ -31,18 +31,17 @@ class Arrivals:
     def run(self, until_s: float) -> list[Completion]:
         """Play the next event, of which there must be one, and those after it that come before ``until_s``.
 
-        Stops at the first instant at which there is something to tell, and tells it; arrivals of one instant together.
-        After a thousand events it stops in any case, so that a program can be interrupted.
+        Stops at the first instant at which there is something to tell, and tells it. Of arrivals at one instant it is
+        only the first: what that brings about comes before the second, such as that others are given up. After a
+        thousand events it stops in any case, so that a program can be interrupted.
         """
         network, underway = self._network, self._underway
         told: list[Completion] = []
         for _ in range(_AT_ONCE):
             next_s = network.next_event_s()
             if underway and underway[0][0] <= next_s:
-                self.now_s = underway[0][0]
-                while underway and underway[0][0] <= self.now_s:
-                    told.append(heappop(underway)[2])
-                return told
+                self.now_s, _, completion = heappop(underway)
+                return [completion]
             for completion in network.advance(next_s):
                 self._number += 1
                 heappush(underway, (completion.delivered_s, self._number, completion))

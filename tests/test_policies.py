@@ -158,6 +158,16 @@ def test_the_first_of_them_are_trained_and_the_round_is_that_of_their_uploads(co
     assert outcome.summary["virtual_s"] < whole.summary["virtual_s"]
 
 
+@pytest.mark.parametrize("algorithm", ["splitlora", "splitlora-queued"])
+def test_of_uploads_that_arrive_at_one_instant_those_beyond_the_first_are_given_up_and_count_for_nothing(algorithm):
+    """Four equal devices and one behind a slow link: two are waited for."""
+    rule = ("training.wait=first", "training.first=2", "devices.0.count=4", f"algorithm={algorithm}")
+    record = run(*rule, name="two_devices").record
+    uploads = [row for row in record.messages if row.round == 1 and row.kind == "activations"]
+    assert sorted(row.outcome for row in uploads) == ["cancelled"] * 3 + ["delivered"] * 2
+    assert len({row.sent_s for row in uploads if row.sender != "far"}) == 1
+
+
 def test_who_is_too_late_for_a_deadline_is_given_up_at_that_instant_and_may_come_back():
     """Its way back begins with the adapter of the average, which takes it so long that it is given up once more."""
     uploads = {row.sender: row.delivered_s for row in run("training.rounds=1", name="two_devices").record.messages[:2]}

@@ -67,6 +67,16 @@ def test_arrivals_are_told_in_their_order_not_in_that_of_leaving():
     assert [until_told(arrivals), until_told(arrivals)] == [[alone[1]], [alone[0]]]
 
 
+def test_arrivals_at_one_instant_are_told_one_by_one_in_the_order_of_leaving():
+    network = Network(LINKS, PURE)
+    arrivals = Arrivals(network)
+    for name in ("x", "y", "z"):
+        network.start(0, name, MB, ("a",))
+    told = [until_told(arrivals) for _ in range(3)]
+    assert [[each.flow_id for each in turn] for turn in told] == [["x"], ["y"], ["z"]]
+    assert len({turn[0].delivered_s for turn in told} | {arrivals.now_s}) == 1
+
+
 def test_nothing_is_told_before_its_time_and_no_turn_goes_beyond_the_next_timer():
     """Timers every 3 ms: the network is played up to each, and says nothing until something has arrived."""
     network = Network(LINKS, TCP)
