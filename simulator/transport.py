@@ -165,7 +165,6 @@ class SimulatedTransport:
         loop = self._loop or running_loop()
         now_s = loop.time()
         self._forget(sent)
-        self._arrivals.watched.discard(sent.id)
         self._network.cancel(now_s, sent.id)
         self._arrivals.watched.discard(sent.id)
         loop.reconsider()

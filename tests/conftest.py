@@ -34,7 +34,7 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture
-def golden(request):
+def assert_golden(request):
     """Compare text with a file in tests/golden, or rewrite the file."""
 
     def compare(name: str, text: str) -> None:

@@ -31,9 +31,9 @@ def sentences(record: Record) -> str:
 
 
 @pytest.mark.parametrize("name", ["two_devices", "four_phones"])
-def test_what_happens_is_what_happened_before(name, scenarios, golden):
+def test_what_happens_is_what_happened_before(name, scenarios, assert_golden):
     outcome = world.run(load(scenarios / f"{name}.yaml"), timing_only=True)
-    golden(f"{name}.trace", sentences(outcome.record))
+    assert_golden(f"{name}.trace", sentences(outcome.record))
 
 
 def digest(record: Record) -> str:
@@ -51,9 +51,9 @@ def digest(record: Record) -> str:
 
 
 @pytest.mark.parametrize("name", ["100_phones", "stadium_cell", "commuters", "mixed_lab"])
-def test_what_happens_in_a_large_fleet_is_what_happened_before(name, scenarios, golden):
+def test_what_happens_in_a_large_fleet_is_what_happened_before(name, scenarios, assert_golden):
     outcome = world.run(load(scenarios / f"{name}.yaml"), timing_only=True)
-    golden(f"{name}.trace", digest(outcome.record))
+    assert_golden(f"{name}.trace", digest(outcome.record))
 
 
 def comings_and_goings(record: Record) -> str:
@@ -69,9 +69,9 @@ def comings_and_goings(record: Record) -> str:
     return "".join(f"{time_s:12.6f}  {who:11}  {what}\n" for time_s, who, what in sorted(lines))
 
 
-def test_who_comes_and_goes_overnight_is_who_came_and_went_before(scenarios, golden):
+def test_who_comes_and_goes_overnight_is_who_came_and_went_before(scenarios, assert_golden):
     outcome = world.run(load(scenarios / "overnight.yaml"), timing_only=True)
-    golden("overnight.trace", comings_and_goings(outcome.record))
+    assert_golden("overnight.trace", comings_and_goings(outcome.record))
     assert sum(outcome.summary["blame"].values()) == pytest.approx(outcome.summary["virtual_s"], abs=1e-9)
 
 
